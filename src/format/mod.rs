@@ -1,0 +1,1 @@
+//! The object format, version 1: pure and sans-IO.

@@ -1,0 +1,49 @@
+//! s3seal: a transparent client-side-encryption proxy in front of S3.
+//!
+//! Objects are encrypted before they leave, under a fresh data key per object that is wrapped by a
+//! key-encryption key the storage provider never holds. See the manual (`s3seal::manual`) for
+//! what is promised, and [`mod@format`] for the bytes that are stored.
+//!
+//! # The rooms
+//!
+//! A directory is a room with one job. Rooms only look down this list; `tests/it/layering.rs`
+//! holds the rule.
+//!
+//! | layer | room | job |
+//! |---|---|---|
+//! | 0 | [`secret`], [`s3`], [`keys::types`] | secrets, the S3 protocol as data, names of keys: pure |
+//! | 1 | [`mod@format`], [`auth`] | the object format; who is calling and what the body claims: pure, sans-IO |
+//! | 2 | `body`, `upstream`, [`keys`] | streaming adapters, the real S3, the key hierarchy |
+//! | 3 | `error`, `telemetry` | every failure as an S3 error; metrics and logs |
+//! | 4 | `ops` | one file per operation that is not a plain forward |
+//! | 5 | `proxy` | one request through the house |
+//! | 6 | `server`, `app`, `cli`, `dev` | sockets, composition root, commands |
+//!
+//! `config` is plain data: each room reads its own part of it.
+//!
+//! With `default-features = false` only the pure rooms are built: enough to parse, seal and open
+//! stored objects, and what the fuzz targets link against.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a failing test may panic"
+    )
+)]
+
+pub mod auth;
+pub mod format;
+pub mod keys;
+pub mod s3;
+pub mod secret;
+
+#[cfg(feature = "proxy")]
+pub mod config;
+#[cfg(feature = "proxy")]
+pub mod server;
+#[cfg(feature = "proxy")]
+pub mod telemetry;

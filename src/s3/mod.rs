@@ -1,0 +1,4 @@
+//! The S3 protocol as data: pure.
+
+pub mod query;
+pub mod uri;

@@ -1,0 +1,1 @@
+//! Watching it: metrics, logs, access log.
