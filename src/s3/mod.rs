@@ -3,6 +3,8 @@
 pub mod error_code;
 pub mod etag;
 pub mod headers;
+pub mod hoisted;
+pub mod operation;
 pub mod query;
 pub mod range;
 pub mod target;
