@@ -5,6 +5,8 @@ pub mod chunked;
 pub mod error_code;
 pub mod etag;
 pub mod headers;
+pub mod hoisted;
+pub mod operation;
 pub mod query;
 pub mod range;
 pub mod target;
