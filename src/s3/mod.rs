@@ -1,5 +1,6 @@
 //! The S3 protocol as data: pure.
 
+pub mod conditional;
 pub mod error_code;
 pub mod etag;
 pub mod headers;
@@ -7,6 +8,7 @@ pub mod hoisted;
 pub mod operation;
 pub mod query;
 pub mod range;
+pub mod sse;
 pub mod target;
 pub mod uri;
 pub mod xml;
