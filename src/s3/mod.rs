@@ -2,6 +2,7 @@
 
 pub mod checksum;
 pub mod chunked;
+pub mod conditional;
 pub mod error_code;
 pub mod etag;
 pub mod headers;
@@ -9,6 +10,7 @@ pub mod hoisted;
 pub mod operation;
 pub mod query;
 pub mod range;
+pub mod sse;
 pub mod target;
 pub mod uri;
 pub mod xml;
