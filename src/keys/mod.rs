@@ -6,5 +6,20 @@
 //!      └─ content keys and commitments                                HKDF, see `crate::format`
 //! ```
 
+pub mod policy;
 pub mod types;
 pub mod wrap;
+
+#[cfg(feature = "proxy")]
+pub mod entropy;
+#[cfg(feature = "proxy")]
+pub mod observer;
+#[cfg(feature = "proxy")]
+pub mod provider;
+
+#[cfg(feature = "proxy")]
+pub use self::{
+    observer::KeyObserver,
+    provider::{KeyError, KeyProvider, Outage},
+};
+pub use policy::{AcceptedKey, AcceptedKeys, KeyId, OpenPolicy, PolicyRefusal};
