@@ -233,8 +233,9 @@ impl<H: Handler> Server<H> {
             return false;
         };
         tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection ended early");
-        // A timeout is one between requests: the last answer was complete.
-        !error.is_timeout()
+        // A timeout is one between requests: the last answer was complete. An error of our own body
+        // is never one, whatever its cause.
+        error.is_user() || !error.is_timeout()
     }
 
     async fn serve_http1(
