@@ -8,7 +8,9 @@ use super::*;
 use crate::keys::types::DataKey;
 
 mod laws;
+mod segmented;
 mod vectors;
+mod wycheproof;
 
 const CIPHERS: [BulkCipher; 2] = [BulkCipher::AwsLc, BulkCipher::AesGcm];
 
