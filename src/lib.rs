@@ -43,8 +43,24 @@ pub mod s3;
 pub mod secret;
 
 #[cfg(feature = "proxy")]
+pub mod app;
+#[cfg(feature = "proxy")]
+pub mod body;
+#[cfg(feature = "proxy")]
+pub mod cli;
+#[cfg(feature = "proxy")]
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
+#[cfg(feature = "proxy")]
+pub mod error;
+#[cfg(feature = "proxy")]
+pub mod ops;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "proxy")]
 pub mod server;
 #[cfg(feature = "proxy")]
 pub mod telemetry;
+#[cfg(feature = "proxy")]
+pub mod upstream;

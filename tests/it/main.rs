@@ -1,1 +1,3 @@
+//! Integration tests: a real proxy on a free port, in front of a real S3 server.
+
 fn main() {}
