@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ListError, slice};
+use super::{ListError, ListOptions, slice};
 use crate::s3::etag::{self, ETagStyle};
 
 /// An entry being read. Ranges count from `start`.
@@ -77,7 +77,7 @@ impl Entry {
     pub(super) fn rewrite(
         &self,
         bytes: &[u8],
-        etags: ETagStyle,
+        options: ListOptions,
         plaintext_len: impl Fn(u64, Option<u32>) -> Option<u64>,
         out: &mut Vec<u8>,
     ) -> Result<bool, ListError> {
@@ -88,7 +88,7 @@ impl Entry {
                 (Field::Checksum, _) => (found.element.clone(), String::new()),
                 (Field::Size, Size::Plaintext(size)) => (found.content.clone(), size.to_string()),
                 (Field::Size, Size::Unchanged | Size::Foreign) => continue,
-                (Field::ETag, _) => match dash_position(bytes, &found.content, etags)? {
+                (Field::ETag, _) => match dash_position(bytes, &found.content, options)? {
                     Some(at) => (at..at, "-0".to_owned()),
                     None => continue,
                 },
@@ -146,10 +146,10 @@ enum Size {
 fn dash_position(
     bytes: &[u8],
     content: &Range<usize>,
-    etags: ETagStyle,
+    options: ListOptions,
 ) -> Result<Option<usize>, ListError> {
     let (text, start) = text(bytes, content)?;
-    let at = match etags {
+    let at = match options.etag_style {
         ETagStyle::Dashed => etag::dash_position(text),
         ETagStyle::Upstream => None,
     };
