@@ -6,7 +6,8 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use s3seal::s3::xml::list::{ListOptions, ListRewriter};
+use s3seal::s3::etag::ETagStyle;
+use s3seal::s3::xml::list::ListRewriter;
 
 fn listing(c: &mut Criterion) {
     let document = document(1000);
@@ -28,7 +29,7 @@ fn rewrite(document: &[u8], piece: usize) -> Vec<u8> {
     let plaintext_len = |stored: u64, parts: Option<u32>| {
         stored.checked_sub(parts.map_or(128, |parts| 16_640 * u64::from(parts)))
     };
-    let mut rewriter = ListRewriter::new(ListOptions::default(), plaintext_len);
+    let mut rewriter = ListRewriter::new(ETagStyle::Dashed, plaintext_len);
     let mut out = Vec::new();
     for piece in document.chunks(piece) {
         rewriter.push(piece, &mut out).expect("a listing");

@@ -30,7 +30,7 @@ pub const DEPTH_MAX: usize = 16;
 #[derive(Debug)]
 pub struct ListRewriter<F> {
     plaintext_len: F,
-    options: ListOptions,
+    etags: ETagStyle,
     /// What came and has not gone: the current entry, or the current piece of markup.
     held: Vec<u8>,
     lexer: Lexer,
@@ -39,13 +39,6 @@ pub struct ListRewriter<F> {
     root_seen: bool,
     entry: Option<Entry>,
     summary: ListSummary,
-}
-
-/// What to change besides sizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ListOptions {
-    /// How entity tags are shown.
-    pub etag_style: ETagStyle,
 }
 
 /// What a rewritten listing held.
@@ -76,10 +69,10 @@ pub enum ListError {
 
 impl<F: Fn(u64, Option<u32>) -> Option<u64>> ListRewriter<F> {
     /// Begins a listing.
-    pub fn new(options: ListOptions, plaintext_len: F) -> Self {
+    pub fn new(etags: ETagStyle, plaintext_len: F) -> Self {
         Self {
             plaintext_len,
-            options,
+            etags,
             held: Vec::new(),
             lexer: Lexer::default(),
             depth: 0,
@@ -106,7 +99,7 @@ impl<F: Fn(u64, Option<u32>) -> Option<u64>> ListRewriter<F> {
             }
             out.extend_from_slice(slice(&self.held, written, entry.start)?);
             let bytes = slice(&self.held, entry.start, end)?;
-            let known = entry.rewrite(bytes, self.options, &self.plaintext_len, out)?;
+            let known = entry.rewrite(bytes, self.etags, &self.plaintext_len, out)?;
             self.summary.entries += 1;
             self.summary.foreign_sizes += u64::from(!known);
             written = end;

@@ -2,12 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use s3seal::s3::xml::list::{ListOptions, ListRewriter};
+use s3seal::s3::{etag::ETagStyle, xml::list::ListRewriter};
 
 fuzz_target!(|input: (&[u8], u8)| {
     let run = |piece: usize| {
-        let mut rewriter = ListRewriter::new(ListOptions::default(), |size, _| size.checked_sub(128));
-        let mut out = Vec::new();
+        let (mut rewriter, mut out) = (ListRewriter::new(ETagStyle::Dashed, |size, _| size.checked_sub(128)), Vec::new());
         input.0.chunks(piece).try_for_each(|piece| rewriter.push(piece, &mut out))?;
         rewriter.finish().map(|summary| (summary, out))
     };

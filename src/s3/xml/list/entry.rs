@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ListError, ListOptions, slice};
+use super::{ListError, slice};
 use crate::s3::etag::{self, ETagStyle};
 
 /// An entry being read. Ranges count from `start`.
@@ -77,7 +77,7 @@ impl Entry {
     pub(super) fn rewrite(
         &self,
         bytes: &[u8],
-        options: ListOptions,
+        etags: ETagStyle,
         plaintext_len: impl Fn(u64, Option<u32>) -> Option<u64>,
         out: &mut Vec<u8>,
     ) -> Result<bool, ListError> {
@@ -88,7 +88,7 @@ impl Entry {
                 (Field::Checksum, _) => (found.element.clone(), String::new()),
                 (Field::Size, Size::Plaintext(size)) => (found.content.clone(), size.to_string()),
                 (Field::Size, Size::Unchanged | Size::Foreign) => continue,
-                (Field::ETag, _) => match dash_position(bytes, &found.content, options)? {
+                (Field::ETag, _) => match dash_position(bytes, &found.content, etags)? {
                     Some(at) => (at..at, "-0".to_owned()),
                     None => continue,
                 },
@@ -146,10 +146,10 @@ enum Size {
 fn dash_position(
     bytes: &[u8],
     content: &Range<usize>,
-    options: ListOptions,
+    etags: ETagStyle,
 ) -> Result<Option<usize>, ListError> {
     let (text, start) = text(bytes, content)?;
-    let at = match options.etag_style {
+    let at = match etags {
         ETagStyle::Dashed => etag::dash_position(text),
         ETagStyle::Upstream => None,
     };

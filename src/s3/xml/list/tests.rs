@@ -13,8 +13,8 @@ fn plaintext_len(stored: u64, parts: Option<u32>) -> Option<u64> {
     stored.checked_sub(parts.map_or(128, |parts| 16_640 * u64::from(parts)))
 }
 
-fn rewrite_in(pieces: &[&[u8]], etag_style: ETagStyle) -> Result<(String, ListSummary), ListError> {
-    let mut rewriter = ListRewriter::new(ListOptions { etag_style }, plaintext_len);
+fn rewrite_in(pieces: &[&[u8]], etags: ETagStyle) -> Result<(String, ListSummary), ListError> {
+    let mut rewriter = ListRewriter::new(etags, plaintext_len);
     let mut out = Vec::new();
     for piece in pieces {
         rewriter.push(piece, &mut out)?;
@@ -209,7 +209,7 @@ fn memory_is_bounded() {
         assert_eq!(run(&attribute), Err(ListError::TooLong));
     }
     // Text outside of entries and the number of entries are not bounded: nothing of them is held.
-    let mut rewriter = ListRewriter::new(ListOptions::default(), plaintext_len);
+    let mut rewriter = ListRewriter::new(ETagStyle::Dashed, plaintext_len);
     let mut out = Vec::new();
     rewriter.push(b"<R><Name>", &mut out).unwrap();
     for _ in 0..100 {
@@ -320,7 +320,7 @@ proptest! {
     /// Without a size of ours and with the upstream's tags, a listing comes out as it went in.
     #[test]
     fn nothing_else_changes((_, document) in listing()) {
-        let mut rewriter = ListRewriter::new(ListOptions { etag_style: ETagStyle::Upstream }, |_, _| None);
+        let mut rewriter = ListRewriter::new(ETagStyle::Upstream, |_, _| None);
         let mut out = Vec::new();
         rewriter.push(document.as_bytes(), &mut out).unwrap();
         prop_assert_eq!(String::from_utf8(out).unwrap(), document);
