@@ -65,7 +65,7 @@ impl Token {
     pub(super) fn local_name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let tag = bytes.get(self.range.start + 1..self.range.end);
         let mut name = tag.unwrap_or_default();
-        while let Some(len) = name.iter().position(ends_name) {
+        while let Some(len) = name.iter().position(|byte| ends_name(*byte)) {
             let (front, back) = name.split_at(len);
             match back.strip_prefix(b":") {
                 Some(local) => name = local,
@@ -139,7 +139,7 @@ impl Lexer {
             Some(name) => (Kind::End, name),
             None => (Kind::Start, rest),
         };
-        let len = name.iter().position(ends_name)?;
+        let len = name.iter().position(|byte| ends_name(*byte))?;
         let plain = name.first()?.is_ascii_alphabetic() && name.get(len) == Some(&b'>');
         self.pos += usize::from(plain) * (rest.len() - name.len() + len + 1);
         plain.then_some(kind)
@@ -214,7 +214,7 @@ impl Lexer {
 }
 
 /// Whether a byte stands behind a name, or behind its prefix, or where no name goes on.
-fn ends_name(byte: &u8) -> bool {
+fn ends_name(byte: u8) -> bool {
     matches!(
         byte,
         b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\'' | b'/' | b':' | b'<' | b'>'
