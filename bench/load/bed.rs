@@ -16,8 +16,9 @@ use crate::{
     error::LoadError,
     nginx,
     order::{Check, Order, Outcome, Payload, Work},
-    proc::{LOAD_CORE, Launch, PROXY_CORE, Service, peak_memory},
+    proc::peak_memory,
     s3seal::{Checksum, Seal},
+    service::{LOAD_CORE, Launch, PROXY_CORE, Service},
 };
 
 /// Which way requests go.

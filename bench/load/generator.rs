@@ -59,7 +59,10 @@ async fn generate(order: &Order) -> Result<Outcome, LoadError> {
     if order.stop_after.is_none() {
         sleep(SETTLE).await;
     }
-    let cpu_after = shared.cpu()?;
+    let cpu = cpu_before.zip(shared.cpu()?);
+    let waited = cpu
+        .as_ref()
+        .map(|(before, after)| after.waited_since(before));
 
     let mut latencies: Vec<Duration> = connections
         .iter_mut()
@@ -76,9 +79,8 @@ async fn generate(order: &Order) -> Result<Outcome, LoadError> {
         requests: latencies.len() as u64,
         bytes: shared.moved.get(),
         wall_seconds,
-        cpu_seconds: cpu_after
-            .zip(cpu_before)
-            .map(|(b, a)| b.since(&a).as_secs_f64()),
+        cpu_seconds: cpu.map(|(before, after)| after.since(&before).as_secs_f64()),
+        waited_seconds: waited.map(|time| time.as_secs_f64()),
         p50_us: percentile(50),
         p99_us: percentile(99),
     })

@@ -11,7 +11,8 @@
 //! CPU time of the proxy's process over a fixed amount of work; programs are measured back to
 //! back within a round, and judged by the median of the rounds' ratios. A ratio is a failure only
 //! if its whole interquartile range is past the limit, and a cell says nothing if nginx measured
-//! twice differs from itself by more than a tenth.
+//! twice differs from itself by more than a tenth, or if a proxy had to wait for its core. On a
+//! machine with other users, `nice -n -15` before the command keeps them off.
 
 #![allow(
     clippy::print_stdout,
@@ -35,10 +36,12 @@ mod proc;
 mod report;
 mod run;
 mod s3seal;
+mod service;
 mod sign;
 mod smoke;
 mod stats;
 mod table;
+mod text;
 mod wire;
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};

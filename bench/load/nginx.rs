@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, path::Path};
 
 use crate::{
     error::LoadError,
-    proc::{Launch, PROXY_CORE, Service, free_address},
+    service::{Launch, PROXY_CORE, Service, free_address},
 };
 
 /// Starts nginx in front of `origin`, with its files in `directory`.

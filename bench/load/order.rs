@@ -94,6 +94,8 @@ pub(crate) struct Outcome {
     pub(crate) wall_seconds: f64,
     /// CPU time, user and system, that the target's process took in the window.
     pub(crate) cpu_seconds: Option<f64>,
+    /// Time in the window in which it was ready to run, but others had its core.
+    pub(crate) waited_seconds: Option<f64>,
     /// Median time from the first byte sent to the last byte received.
     pub(crate) p50_us: f64,
     /// 99th percentile of the same; shown, never judged.
@@ -111,6 +113,11 @@ impl Outcome {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 requests")]
     pub(crate) fn cpu_us_per_request(&self) -> Option<f64> {
         Some(self.cpu_seconds? * 1e6 / self.requests as f64)
+    }
+
+    /// The part of the window in which others had the process's core.
+    pub(crate) fn waited(&self) -> Option<f64> {
+        Some(self.waited_seconds? / self.wall_seconds)
     }
 
     /// Bytes of bodies per second of wall time, in units of 10^6.

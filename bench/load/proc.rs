@@ -1,193 +1,23 @@
-//! Processes: started on one core, watched through /proc, ended with the runner.
+//! What /proc says about a process: CPU time and memory.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
-
-use crate::error::LoadError;
-
-/// The core of the generator and the origin.
-pub(crate) const LOAD_CORE: usize = 0;
-/// The core of the proxy under test.
-pub(crate) const PROXY_CORE: usize = 1;
-
-/// A server process on a core of its own; killed when dropped.
-#[derive(Debug)]
-pub(crate) struct Service {
-    name: &'static str,
-    child: Child,
-    address: SocketAddr,
-    log: PathBuf,
-}
-
-impl Service {
-    /// Starts a server that listens where it was told, and waits until it takes connections.
-    pub(crate) fn start(launch: Launch<'_>, address: SocketAddr) -> Result<Self, LoadError> {
-        let mut service = Self::spawn(launch, address)?;
-        service.until_listening()?;
-        Ok(service)
-    }
-
-    /// Starts a server without waiting for it.
-    pub(crate) fn spawn(launch: Launch<'_>, address: SocketAddr) -> Result<Self, LoadError> {
-        let log = launch.directory.join(format!("{}.log", launch.name));
-        let file = File::create(&log).map_err(LoadError::io("creating a log file"))?;
-        let errors = file
-            .try_clone()
-            .map_err(LoadError::io("creating a log file"))?;
-        let name = launch.name;
-        let mut command = launch.command();
-        command.stdin(Stdio::null()).stdout(file).stderr(errors);
-        let child = command
-            .spawn()
-            .map_err(LoadError::io(format!("starting {name}")))?;
-        Ok(Self {
-            name,
-            child,
-            address,
-            log,
-        })
-    }
-
-    /// Starts one of our own workers, which picks its port and prints its address.
-    pub(crate) fn announce(launch: Launch<'_>) -> Result<Self, LoadError> {
-        let name = launch.name;
-        let log = launch.directory.join(format!("{name}.log"));
-        let errors = File::create(&log).map_err(LoadError::io("creating a log file"))?;
-        let mut command = launch.command();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors);
-        let mut child = command
-            .spawn()
-            .map_err(LoadError::io(format!("starting {name}")))?;
-        let mut line = String::new();
-        if let Some(out) = child.stdout.take() {
-            let read = BufReader::new(out).read_line(&mut line);
-            read.map_err(LoadError::io(format!("reading from {name}")))?;
-        }
-        let mut service = Self {
-            name,
-            child,
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            log,
-        };
-        match line.trim().parse() {
-            Ok(address) => service.address = address,
-            Err(_) => return Err(service.died()),
-        }
-        Ok(service)
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its process id: `setpriv` and `taskset` replace themselves, so it is the server's own.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// An error if it has ended.
-    pub(crate) fn check(&mut self) -> Result<(), LoadError> {
-        match self.child.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) | Err(_) => Err(self.died()),
-        }
-    }
-
-    fn until_listening(&mut self) -> Result<(), LoadError> {
-        let started = Instant::now();
-        while TcpStream::connect(self.address).is_err() {
-            self.check()?;
-            if started.elapsed() > START_LIMIT {
-                return Err(LoadError::Stalled {
-                    target: format!("{} opening {}", self.name, self.address),
-                    seconds: START_LIMIT.as_secs(),
-                });
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    fn died(&mut self) -> LoadError {
-        let _ = self.child.kill();
-        let status = self
-            .child
-            .wait()
-            .map_or_else(|e| e.to_string(), |status| status.to_string());
-        let log = fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let skip = log.lines().count().saturating_sub(LOG_LINES);
-        let log = log.lines().skip(skip).collect::<Vec<_>>().join("\n");
-        LoadError::Died {
-            name: self.name,
-            status,
-            log,
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What to start and where.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Launch<'a> {
-    /// The program's role, for messages and its log.
-    pub(crate) name: &'static str,
-    /// The executable.
-    pub(crate) program: &'a Path,
-    /// Its arguments.
-    pub(crate) arguments: &'a [&'a str],
-    /// The core it stays on.
-    pub(crate) core: usize,
-    /// The scratch folder.
-    pub(crate) directory: &'a Path,
-}
-
-impl Launch<'_> {
-    /// The command: it dies with the runner, even a killed one, and stays on its core.
-    pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "taskset", "-c"]);
-        command
-            .arg(self.core.to_string())
-            .arg(self.program)
-            .args(self.arguments);
-        command.current_dir(self.directory);
-        command
-    }
-}
-
-/// An address that was free a moment ago, for servers that cannot pick one themselves.
-pub(crate) fn free_address() -> Result<SocketAddr, LoadError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(LoadError::io("looking for a free port"))
-}
+use std::{collections::BTreeMap, fs, io, time::Duration};
 
 /// The CPU time a process has taken, at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuReading {
     /// utime + stime, in clock ticks of 10 ms; threads that ended are included.
     ticks: u64,
-    /// Nanoseconds run, by thread; threads that ended are not included.
-    threads: BTreeMap<u32, u64>,
+    /// What the scheduler counts, by thread; threads that ended are not included.
+    threads: BTreeMap<u32, Scheduled>,
+}
+
+/// One thread's time, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Scheduled {
+    /// On a core.
+    ran: u64,
+    /// Ready to run, while somebody else had the core.
+    waited: u64,
 }
 
 impl CpuReading {
@@ -201,10 +31,10 @@ impl CpuReading {
             let thread = path
                 .file_name()
                 .and_then(|name| name.to_str()?.parse().ok());
-            let run = fs::read_to_string(path.join("schedstat")).ok();
-            let run = run.and_then(|text| text.split(' ').next()?.parse().ok());
-            if let (Some(thread), Some(nanoseconds)) = (thread, run) {
-                threads.insert(thread, nanoseconds);
+            let scheduled = fs::read_to_string(path.join("schedstat")).ok();
+            let scheduled = scheduled.as_deref().and_then(parse_schedstat);
+            if let (Some(thread), Some(scheduled)) = (thread, scheduled) {
+                threads.insert(thread, scheduled);
             }
         }
         Ok(Self { ticks, threads })
@@ -215,14 +45,7 @@ impl CpuReading {
     /// The scheduler's nanoseconds, unless the clock ticks show that a thread ended and took its
     /// nanoseconds along, or the kernel does not count them.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
-        let fine: u64 = self
-            .threads
-            .iter()
-            .map(|(id, now)| {
-                now.saturating_sub(earlier.threads.get(id).copied().unwrap_or_default())
-            })
-            .sum();
-        let fine = Duration::from_nanos(fine);
+        let fine = self.sum_since(earlier, |scheduled| scheduled.ran);
         let coarse =
             TICK * u32::try_from(self.ticks.saturating_sub(earlier.ticks)).unwrap_or(u32::MAX);
         if coarse > fine + 3 * TICK {
@@ -230,6 +53,18 @@ impl CpuReading {
         } else {
             fine
         }
+    }
+
+    /// How long its threads were ready to run but did not have the core: the time others took.
+    pub(crate) fn waited_since(&self, earlier: &Self) -> Duration {
+        self.sum_since(earlier, |scheduled| scheduled.waited)
+    }
+
+    fn sum_since(&self, earlier: &Self, count: fn(Scheduled) -> u64) -> Duration {
+        let before = |thread| earlier.threads.get(thread).copied().unwrap_or_default();
+        let threads = self.threads.iter();
+        let since = threads.map(|(id, now)| count(*now).saturating_sub(count(before(id))));
+        Duration::from_nanos(since.sum())
     }
 }
 
@@ -249,14 +84,17 @@ fn parse_stat(stat: &str) -> Option<u64> {
     Some(times.next()?.ok()? + times.next()?.ok()?)
 }
 
+/// The first two of the three numbers of a schedstat file.
+fn parse_schedstat(text: &str) -> Option<Scheduled> {
+    let mut numbers = text.split(' ').map(str::parse::<u64>);
+    Some(Scheduled {
+        ran: numbers.next()?.ok()?,
+        waited: numbers.next()?.ok()?,
+    })
+}
+
 /// `USER_HZ` is 100 on every architecture we run on.
 const TICK: Duration = Duration::from_millis(10);
-
-/// Much more than any of the servers needs, on a busy machine too.
-const START_LIMIT: Duration = Duration::from_secs(20);
-
-/// Enough of a log to see why a program ended.
-const LOG_LINES: usize = 20;
 
 #[cfg(test)]
 #[allow(
@@ -278,11 +116,15 @@ mod tests {
     fn an_ended_thread_is_found_in_the_ticks() {
         let reading = |ticks, threads: &[(u32, u64)]| CpuReading {
             ticks,
-            threads: threads.iter().copied().collect(),
+            threads: threads
+                .iter()
+                .map(|&(id, ran)| (id, Scheduled { ran, waited: 7 }))
+                .collect(),
         };
         let before = reading(10, &[(1, 100_000_000), (2, 0)]);
         let steady = reading(30, &[(1, 295_000_000), (2, 0), (3, 1_000_000)]);
         assert_eq!(steady.since(&before), Duration::from_millis(196));
+        assert_eq!(steady.waited_since(&before), Duration::from_nanos(7));
         let ended = reading(30, &[(1, 100_000_000)]);
         assert_eq!(ended.since(&before), Duration::from_millis(200));
     }

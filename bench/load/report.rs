@@ -1,25 +1,27 @@
-//! What a run says: tables for people, JSON for programs.
+//! What a run found out: measured, compared, judged. As JSON it is for programs.
 
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{fs, ops::RangeInclusive, time::Duration};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    bed::Via,
     cells::{Cell, Compare, Metric, Round, Target},
-    memory::{CROWD_TARGET, GROWTH_TARGET, MemoryReport, Peak},
-    order::{MIB, Outcome},
-    stats::{Better, Spread, Verdict},
+    order::Outcome,
+    stats::{Spread, Verdict},
 };
 
 /// Everything about one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    command: String,
-    started: String,
-    machine: Machine,
-    rounds: u32,
+    /// The command line.
+    pub(crate) command: String,
+    /// When, in UTC.
+    pub(crate) started: String,
+    /// Where.
+    pub(crate) machine: Machine,
+    /// How many rounds.
+    pub(crate) rounds: u32,
     /// Times from start to first answer.
     pub(crate) starts: Vec<Duration>,
     /// The cells.
@@ -28,33 +30,52 @@ pub(crate) struct Report {
 
 /// Where it was measured, and who else was busy there.
 #[derive(Debug, Serialize)]
-struct Machine {
-    processor: String,
-    kernel: String,
-    load_before: String,
-    load_after: String,
+pub(crate) struct Machine {
+    /// Cores and model.
+    pub(crate) processor: String,
+    /// Linux release.
+    pub(crate) kernel: String,
+    /// One-minute load average before the run.
+    pub(crate) load_before: String,
+    /// And after it.
+    pub(crate) load_after: String,
 }
 
 /// One cell, measured and judged.
 #[derive(Debug, Serialize)]
 pub(crate) struct CellReport {
-    id: &'static str,
-    title: &'static str,
-    metric: Metric,
-    compare: Compare,
-    target: Option<Target>,
-    direct: Option<f64>,
-    nginx: Option<f64>,
-    pass_through: Option<f64>,
-    s3seal: Option<f64>,
+    /// The cell's stable name.
+    pub(crate) id: &'static str,
+    /// What the table calls it.
+    pub(crate) title: &'static str,
+    /// What the next four numbers are; medians over the rounds.
+    pub(crate) metric: Metric,
+    /// Without a proxy.
+    pub(crate) direct: Option<f64>,
+    /// Through nginx.
+    pub(crate) nginx: Option<f64>,
+    /// Through the pass-through.
+    pub(crate) pass_through: Option<f64>,
+    /// Through s3seal.
+    pub(crate) s3seal: Option<f64>,
+    /// How the programs are compared.
+    pub(crate) compare: Compare,
     /// The comparison over all rounds.
-    compared: Option<Spread>,
+    pub(crate) compared: Option<Spread>,
+    /// What it should come to.
+    pub(crate) target: Option<Target>,
+    /// What it says about the first target.
+    pub(crate) first: Option<Verdict>,
+    /// What it says about the goal.
+    pub(crate) goal: Option<Verdict>,
     /// The same program twice.
-    a_a: Option<Spread>,
-    first: Option<Verdict>,
-    goal: Option<Verdict>,
-    noisy: bool,
-    rounds: Vec<Round>,
+    pub(crate) a_a: Option<Spread>,
+    /// The part of the time a proxy waited for its core: the median of the worst program.
+    pub(crate) waited: Option<f64>,
+    /// Whether the machine was too busy for any of this to mean anything.
+    pub(crate) noisy: bool,
+    /// Everything measured.
+    pub(crate) rounds: Vec<Round>,
 }
 
 impl Report {
@@ -90,69 +111,6 @@ impl Report {
         self.cells
             .iter()
             .any(|cell| missed(cell) == Some(Verdict::Missed))
-    }
-
-    /// The tables.
-    pub(crate) fn text(&self) -> String {
-        let mut text = self.circumstances();
-        text.push_str(CELL_HEADER);
-        for cell in &self.cells {
-            text.push_str(&cell.row());
-        }
-        text.push_str(SPEED_HEADER);
-        for cell in &self.cells {
-            text.push_str(&cell.speed_row());
-        }
-        text.push_str(&self.start_line());
-        text.push_str(&self.noise_line());
-        text
-    }
-
-    fn circumstances(&self) -> String {
-        let Machine {
-            processor,
-            kernel,
-            load_before,
-            load_after,
-        } = &self.machine;
-        format!(
-            "load {}\n{}, {} rounds; {processor}, Linux {kernel}; load {load_before} before, \
-             {load_after} after\n",
-            self.command, self.started, self.rounds
-        )
-    }
-
-    fn start_line(&self) -> String {
-        let starts = self.starts.iter().map(|start| start.as_secs_f64() * 1e3);
-        Spread::of(starts).map_or_else(String::new, |spread| {
-            let Target { first, goal } = START_TARGET;
-            format!(
-                "\nstart to first answer: {:.1} ms ({:.1} to {:.1}); first {first}, goal {goal}: {}\n",
-                spread.median,
-                spread.q1,
-                spread.q3,
-                verdicts(&spread, START_TARGET, Better::Lower),
-            )
-        })
-    }
-
-    fn noise_line(&self) -> String {
-        let medians = self.cells.iter().filter_map(|cell| Some(cell.a_a?.median));
-        let Some(spread) = Spread::of(medians.clone()) else {
-            return "\nnoise: not measured (nginx was left out)\n".to_owned();
-        };
-        let (low, high) = medians.fold((spread.median, spread.median), |(low, high), median| {
-            (low.min(median), high.max(median))
-        });
-        let verdict = if self.is_noisy() {
-            "TOO NOISY: figures of the cells marked so say nothing"
-        } else {
-            "quiet enough"
-        };
-        format!(
-            "\nnoise: nginx against itself came to {low:.2} to {high:.2} over the cells; {verdict} \
-             ({QUIET_LOW} to {QUIET_HIGH} are allowed)\n"
-        )
     }
 }
 
@@ -191,6 +149,16 @@ impl CellReport {
         };
         let compared = Spread::of(rounds.iter().filter_map(|round| compare.of(metric, round)));
         let a_a = Spread::of(rounds.iter().filter_map(|round| round.a_a(metric)));
+        let programs: [fn(&Round) -> Option<&Outcome>; 3] = [
+            |round| round.nginx.as_ref(),
+            |round| round.pass_through.as_ref(),
+            |round| round.s3seal.as_ref(),
+        ];
+        let waits = programs.into_iter().filter_map(|of| {
+            let waits = rounds.iter().filter_map(|round| of(round)?.waited());
+            Some(Spread::of(waits)?.median)
+        });
+        let waited = waits.max_by(f64::total_cmp);
         let judge =
             |limit: fn(Target) -> f64| Some(compared?.judge(limit(target?), compare.better()));
         Self {
@@ -207,159 +175,12 @@ impl CellReport {
             a_a,
             first: judge(|target| target.first),
             goal: judge(|target| target.goal),
-            noisy: a_a.is_some_and(|a_a| !(QUIET_LOW..=QUIET_HIGH).contains(&a_a.median)),
+            waited,
+            noisy: a_a.is_some_and(|a_a| !QUIET.contains(&a_a.median))
+                || waited.is_some_and(|waited| waited > MAY_WAIT),
             rounds,
         }
     }
-
-    fn row(&self) -> String {
-        let unit = match self.metric {
-            Metric::CpuPerGib => "cpu s/GiB",
-            Metric::CpuPerRequest => "cpu us/req",
-            Metric::MedianLatency => "p50 us",
-        };
-        let compare = match self.compare {
-            Compare::NginxOverSeal => "nginx/s3seal",
-            Compare::SealMinusDirect => "-direct, us",
-            Compare::SealMinusPassThrough => "-pass, ms",
-            Compare::SealOverPassThrough => "s3seal/pass",
-        };
-        let verdict = match (self.noisy, &self.compared, self.target) {
-            (true, _, _) => "noisy".to_owned(),
-            (false, Some(spread), Some(target)) => verdicts(spread, target, self.compare.better()),
-            (false, _, _) => "-".to_owned(),
-        };
-        let range = |spread: Option<Spread>| {
-            let show = |spread: Spread| format!("{}..{}", three(spread.q1), three(spread.q3));
-            spread.map_or_else(|| "-".to_owned(), show)
-        };
-        format!(
-            "{:<36}{unit:<11}{:>8}{:>8}{:>8}{:>8}  {compare:<13}{:>6} {:<13}{:>5}{:>5}  {:>5}  {verdict}\n",
-            self.title,
-            number(self.direct),
-            number(self.nginx),
-            number(self.pass_through),
-            number(self.s3seal),
-            number(self.compared.map(|spread| spread.median)),
-            range(self.compared),
-            number_plain(self.target.map(|target| target.first)),
-            number_plain(self.target.map(|target| target.goal)),
-            number(self.a_a.map(|spread| spread.median)),
-        )
-    }
-
-    fn speed_row(&self) -> String {
-        let mut row = format!("{:<36}", self.title);
-        let pick: [fn(&Round) -> Option<&Outcome>; 4] = [
-            |round| round.direct.as_ref(),
-            |round| round.nginx.as_ref(),
-            |round| round.pass_through.as_ref(),
-            |round| round.s3seal.as_ref(),
-        ];
-        for pick in pick {
-            let outcomes = || self.rounds.iter().filter_map(pick);
-            let speed = Spread::of(outcomes().map(Outcome::megabytes_per_second));
-            let slowest = outcomes()
-                .map(Outcome::megabytes_per_second)
-                .fold(f64::MAX, f64::min);
-            let latency = Spread::of(outcomes().map(|outcome| outcome.p50_us));
-            let stall = match speed {
-                Some(speed) if slowest < speed.median / STALL => "!",
-                Some(_) | None => " ",
-            };
-            let cell = format!(
-                "{}{stall}/ {}",
-                number(speed.map(|spread| spread.median)),
-                number(latency.map(|spread| spread.median)),
-            );
-            let _ = write!(row, "{cell:>18}"); // a String takes everything
-        }
-        row + "\n"
-    }
-}
-
-impl MemoryReport {
-    /// The table and its verdicts.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::from(MEMORY_HEADER);
-        for row in &self.rows {
-            let _ = writeln!(
-                text,
-                "{:<14}{:>10} {:>14.1} {:>14.1}",
-                row.via.name(),
-                row.size / MIB,
-                mebibytes(row.one),
-                mebibytes(row.crowd)
-            ); // a String takes everything
-        }
-        let ours: Vec<&Peak> = self
-            .rows
-            .iter()
-            .filter(|row| row.via == Via::S3seal)
-            .collect();
-        let crowd = ours.iter().map(|row| row.crowd).max();
-        let growth = ours.first().zip(ours.last());
-        let growth = growth.map(|(small, large)| large.one.saturating_sub(small.one));
-        for (what, peak, target) in [
-            ("peak at 64 connections", crowd, CROWD_TARGET),
-            (
-                "growth from the smallest to the largest",
-                growth,
-                GROWTH_TARGET,
-            ),
-        ] {
-            let Some(peak) = peak else { continue };
-            let mib = mebibytes(peak);
-            let spread = Spread {
-                q1: mib,
-                median: mib,
-                q3: mib,
-            };
-            let _ = writeln!(
-                text,
-                "s3seal, {what}: {mib:.1} MiB; first {}, goal {}: {}",
-                target.first,
-                target.goal,
-                verdicts(&spread, target, Better::Lower)
-            );
-        }
-        text
-    }
-}
-
-fn verdicts(spread: &Spread, target: Target, better: Better) -> String {
-    let word = |verdict| match verdict {
-        Verdict::Met => "met",
-        Verdict::Missed => "MISSED",
-        Verdict::Unclear => "unclear",
-    };
-    let (first, goal) = (
-        spread.judge(target.first, better),
-        spread.judge(target.goal, better),
-    );
-    format!("first {}, goal {}", word(first), word(goal))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), three)
-}
-
-fn number_plain(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// About three significant digits.
-fn three(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / MIB as f64
 }
 
 fn load_average() -> String {
@@ -367,26 +188,9 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// Start to first answer, in milliseconds.
-const START_TARGET: Target = Target {
-    first: 100.0,
-    goal: 30.0,
-};
-
 /// Outside of this band a program measured against itself says that nothing can be measured.
-const QUIET_LOW: f64 = 0.9;
-const QUIET_HIGH: f64 = 1.1;
+pub(crate) const QUIET: RangeInclusive<f64> = 0.9..=1.1;
 
-/// A round so many times slower than the median is marked: a prototype once stalled for a whole
-/// round, and a median would have hidden it.
-const STALL: f64 = 3.0;
-
-const CELL_HEADER: &str = "
-cost of the proxy (median of rounds)           unit         direct   nginx    pass  s3seal  compared       median IQR          first goal    A/A  verdict
-";
-const SPEED_HEADER: &str = "
-for information: MB/s / p50 us                    direct             nginx      pass-through            s3seal   (! = a round under a third of the median speed)
-";
-const MEMORY_HEADER: &str = "
-program        object MiB  PUT+GET c1 MiB      c64 MiB   (peak resident memory of a fresh process)
-";
+/// A proxy that had to wait for its core longer than this part of the time was not alone there:
+/// its sockets filled up meanwhile, and larger batches make work look cheaper.
+pub(crate) const MAY_WAIT: f64 = 0.05;

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     error::LoadError,
-    proc::{Launch, PROXY_CORE, Service, free_address},
+    service::{Launch, PROXY_CORE, Service, free_address},
     sign::{self, ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Unsigned},
 };
 
