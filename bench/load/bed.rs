@@ -17,7 +17,7 @@ use crate::{
     nginx,
     order::{Check, Order, Outcome, Payload, Work},
     proc::peak_memory,
-    s3seal::{Checksum, Seal},
+    s3seal::{Seal, SealOptions},
     service::{LOAD_CORE, Launch, PROXY_CORE, Service},
 };
 
@@ -53,12 +53,8 @@ pub(crate) struct BedOptions {
     /// Programs to measure, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = EVERYTHING)]
     pub(crate) via: Vec<Via>,
-    /// The s3seal binary; by default the one cargo built along with this runner
-    #[arg(long, value_name = "FILE", default_value = option_env!("CARGO_BIN_EXE_s3seal"))]
-    pub(crate) s3seal: Option<PathBuf>,
-    /// What s3seal adds to its uploads (`upstream.checksum`)
-    #[arg(long, value_enum, default_value = "crc64nvme")]
-    pub(crate) checksum: Checksum,
+    #[command(flatten)]
+    pub(crate) seal: SealOptions,
 }
 
 /// A running origin and the proxies that were asked for. Everything ends when it is dropped.
@@ -236,10 +232,7 @@ fn start_s3seal(
     origin: SocketAddr,
     directory: &Path,
 ) -> Result<(Seal, Service), LoadError> {
-    let program = options.s3seal.as_deref().ok_or_else(|| {
-        LoadError::Usage("name the binary with --s3seal, or leave it out with --via".to_owned())
-    })?;
-    let seal = Seal::prepare(program, options.checksum, origin, directory)?;
+    let seal = Seal::prepare(&options.seal, origin, directory)?;
     let service = seal.start()?;
     Ok((seal, service))
 }

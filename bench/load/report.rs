@@ -1,6 +1,6 @@
 //! What a run found out: measured, compared, judged. As JSON it is for programs.
 
-use std::{fs, ops::RangeInclusive, time::Duration};
+use std::{fs, ops::RangeInclusive};
 
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -22,8 +22,8 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// How many rounds.
     pub(crate) rounds: u32,
-    /// Times from start to first answer.
-    pub(crate) starts: Vec<Duration>,
+    /// Milliseconds from start to first answer.
+    pub(crate) starts_ms: Vec<f64>,
     /// The cells.
     pub(crate) cells: Vec<CellReport>,
 }
@@ -90,7 +90,7 @@ impl Report {
                 .unwrap_or_default(),
             machine: Machine::look(),
             rounds,
-            starts: Vec::new(),
+            starts_ms: Vec::new(),
             cells: Vec::new(),
         }
     }

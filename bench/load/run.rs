@@ -1,7 +1,5 @@
 //! The measurement: every cell, every program, round by round.
 
-use std::time::Duration;
-
 use crate::{
     bed::{Bed, BedOptions, Via},
     cells::{Cell, Round},
@@ -71,7 +69,7 @@ pub(crate) fn measure(
             measured.rounds.push(round);
         }
     }
-    report.starts = time_starts(&bed, rounds)?;
+    report.starts_ms = time_starts(&bed, rounds)?;
     report.cells = measured
         .into_iter()
         .map(|done| CellReport::new(&done.cell, done.rounds))
@@ -121,8 +119,8 @@ impl Measured {
     }
 }
 
-/// How long s3seal takes from being started to its first answer.
-fn time_starts(bed: &Bed, rounds: u32) -> Result<Vec<Duration>, LoadError> {
+/// Milliseconds that s3seal takes from being started to its first answer.
+fn time_starts(bed: &Bed, rounds: u32) -> Result<Vec<f64>, LoadError> {
     let Some(seal) = bed.seal() else {
         return Ok(Vec::new());
     };
@@ -134,5 +132,6 @@ fn time_starts(bed: &Bed, rounds: u32) -> Result<Vec<Duration>, LoadError> {
     bed.store(cell)?;
     let paths = cell.paths_below("/store");
     let path = paths.first().map_or("/", String::as_str);
-    (0..rounds).map(|_| seal.time_start(path)).collect()
+    let milliseconds = |_| Ok(seal.time_start(path)?.as_secs_f64() * 1e3);
+    (0..rounds).map(milliseconds).collect()
 }

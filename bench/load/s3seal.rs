@@ -16,11 +16,26 @@ use crate::{
     sign::{self, ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Unsigned},
 };
 
+/// What the command line says about s3seal.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SealOptions {
+    /// The s3seal binary; by default the one cargo built along with this runner
+    #[arg(long, value_name = "FILE", default_value = option_env!("CARGO_BIN_EXE_s3seal"))]
+    s3seal: Option<PathBuf>,
+    /// What s3seal adds to its uploads (`upstream.checksum`)
+    #[arg(long, value_enum, default_value = "crc64nvme")]
+    checksum: Checksum,
+    /// What s3seal logs (`log.filter`); as little as nginx, which writes no access log here
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    log: String,
+}
+
 /// How s3seal is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Seal {
     program: PathBuf,
     checksum: Checksum,
+    log: String,
     origin: SocketAddr,
     directory: PathBuf,
 }
@@ -37,15 +52,18 @@ pub(crate) enum Checksum {
 impl Seal {
     /// Makes the keyring that every instance of this run uses.
     pub(crate) fn prepare(
-        program: &Path,
-        checksum: Checksum,
+        options: &SealOptions,
         origin: SocketAddr,
         directory: &Path,
     ) -> Result<Self, LoadError> {
-        let program = program.to_path_buf();
+        let program = options.s3seal.clone().ok_or_else(|| {
+            let hint = "name the binary with --s3seal, or leave it out with --via";
+            LoadError::Usage(hint.to_owned())
+        })?;
         let seal = Self {
             program,
-            checksum,
+            checksum: options.checksum,
+            log: options.log.clone(),
             origin,
             directory: directory.join("s3seal"),
         };
@@ -126,7 +144,7 @@ impl Seal {
     }
 
     fn configuration(&self, listen: SocketAddr, admin: SocketAddr) -> String {
-        let (origin, checksum) = (self.origin, self.checksum.name());
+        let (origin, checksum, log) = (self.origin, self.checksum.name(), &self.log);
         format!(
             r#"[listen]
 address = "{listen}"
@@ -157,6 +175,9 @@ keyring = "keyring.json"
 [[rules]]
 buckets = ["*"]
 encryption = "named-key"
+
+[log]
+filter = "{log}"
 "#
         )
     }

@@ -43,7 +43,7 @@ impl Report {
     }
 
     fn starts(&self) -> String {
-        let starts = self.starts.iter().map(|start| start.as_secs_f64() * 1e3);
+        let starts = self.starts_ms.iter().copied();
         Spread::of(starts).map_or_else(String::new, |spread| {
             let Target { first, goal } = START_TARGET;
             format!(
