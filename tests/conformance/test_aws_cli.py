@@ -1,7 +1,7 @@
 """The aws cli, command by command."""
 import json
-import urllib.request
 import ssl
+import urllib.request
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_rm_removes(tools, bucket, key, file):
     assert missing.returncode != 0 and "404" in missing.stderr
 
 
-def test_stream_to_stdout(tools, bucket, key, file):
+def test_single_file(tools, bucket, key, file):
     tools.aws("s3", "cp", file, f"s3://{bucket}/{key}")
     tools.aws("s3", "cp", f"s3://{bucket}/{key}", tools.home / "down")
     assert (tools.home / "down").read_bytes() == file.read_bytes()

@@ -4,6 +4,8 @@ import datetime
 import hashlib
 import io
 import ssl
+import time
+import urllib.parse
 import urllib.request
 
 import botocore.exceptions
@@ -101,8 +103,8 @@ def test_large_object_is_read_without_a_checksum(seaweedfs, bucket, key):
 
 @pytest.mark.parametrize("size", [100, 65536, 200_000])
 @pytest.mark.parametrize("claim", ["md5", "sha256", *ALGORITHMS])
-def test_wrong_checksum_leaves_nothing_stored(request, endpoint, bucket, key, claim, size):
-    if not endpoint.proxied and not (endpoint.upstream == "seaweedfs" and claim not in ("sha256",)):
+def test_wrong_checksum_leaves_nothing_stored(upstreams, endpoint, bucket, key, claim, size):
+    if not endpoint.proxied and (endpoint.upstream == "ceph" or claim == "sha256"):
         pytest.skip("this upstream does not check it")
     sent = bodies.body(size)
     if claim == "sha256":
@@ -115,13 +117,10 @@ def test_wrong_checksum_leaves_nothing_stored(request, endpoint, bucket, key, cl
         refusal = error_of(endpoint.boto().put_object, Bucket=bucket, Key=key, Body=sent, **argument)
         assert refusal == (400, "BadDigest")
     assert error_of(endpoint.boto().head_object, Bucket=bucket, Key=key)[0] == 404
-    upstreams = request.getfixturevalue("upstreams")
     assert not stored.exists(upstreams[endpoint.upstream], bucket, key)
 
 
 def raw_key(key):
-    import urllib.parse
-
     return urllib.parse.quote(key, safe="/")
 
 
@@ -143,6 +142,7 @@ def test_overwrite_that_fails_keeps_the_old_object(endpoint, bucket, key):
 
 # --- Expect: 100-continue -----------------------------------------------------------------------
 
+@pytest.mark.proxied
 def test_continue_comes_only_when_the_head_is_good(endpoints, bucket_of, key):
     endpoint, path = endpoints("seaweedfs-http"), f"/{bucket_of('seaweedfs')}/{raw_key(key)}"
     assert rawhttp.send_expecting_continue(endpoint, path, bodies.body(1000)) == [100, 200]
@@ -173,8 +173,6 @@ def test_tampered_or_expired_presigned_url_is_refused(endpoint, bucket, key):
     good = s3.generate_presigned_url("get_object", target)
     expired = s3.generate_presigned_url("get_object", target, ExpiresIn=1)
     tampered = good.replace("X-Amz-Expires=3600", "X-Amz-Expires=3601")
-    import time
-
     time.sleep(2.1)
     for url in (tampered, expired):
         with pytest.raises(urllib.error.HTTPError) as e:
@@ -202,6 +200,8 @@ def test_delete(endpoint, bucket, key):
 def test_listings_show_plaintext_sizes(endpoint, fresh_bucket):
     s3 = endpoint.boto()
     sizes = {f"folder {n % 3}/object&{size}": size for n, size in enumerate(bodies.SIZES[:-1])}
+    if not endpoint.proxied:
+        sizes.pop("folder 0/object&0")  # SeaweedFS lists an empty object with an empty ETag
     etags = {k: s3.put_object(Bucket=fresh_bucket, Key=k, Body=bodies.body(n))["ETag"] for k, n in sizes.items()}
     for listing in (
         s3.list_objects(Bucket=fresh_bucket)["Contents"],

@@ -1,4 +1,5 @@
 """After everything else: no file of SeaweedFS holds plaintext of any body the suite wrote."""
+import json
 import os
 import pathlib
 import subprocess
@@ -39,8 +40,6 @@ def test_no_file_of_the_upstream_holds_plaintext(data):
 
 @pytest.mark.proxied
 def test_no_log_of_the_proxy_holds_plaintext_or_secrets(home, proxies, keyring):
-    import json
-
     proxies("seaweedfs-http")
     materials = [v["material"] for k in json.loads(keyring.read_text())["keys"] for v in k["versions"]]
     logs = list(home.glob("*.log"))

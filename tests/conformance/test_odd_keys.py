@@ -67,6 +67,7 @@ def test_folder_marker(seaweedfs, bucket, key):
     assert s3.head_object(Bucket=bucket, Key=f"{key}/")["ContentLength"] == 0
 
 
+@pytest.mark.proxied
 @pytest.mark.parametrize("written,read", [
     ("/a%2fb", "/a/b"),  # the escape of a slash is a slash
     ("/%41", "/A"),

@@ -4,9 +4,9 @@ import random
 import pytest
 
 import bodies
+import rawhttp
 from conftest import SLOW
 from test_boto3 import error_of, raw_key
-import rawhttp
 
 SIZE = 20 << 20
 COUNT = 2000 if SLOW else 300

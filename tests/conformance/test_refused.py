@@ -1,5 +1,6 @@
 """What this version does not do is refused before anything is stored, with an answer that says so."""
-import botocore.exceptions
+import time
+
 import pytest
 
 import bodies
@@ -99,7 +100,5 @@ def test_body_shorter_than_announced(seaweedfs, bucket, key, upstream):
         connection.putheader(name, value)
     connection.endheaders(sent[:400_000])
     connection.close()
-    import time
-
     time.sleep(1)
     assert_nothing_stored(upstream, bucket, key)

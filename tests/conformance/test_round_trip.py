@@ -74,13 +74,15 @@ def test_boto3_file_object(endpoint, bucket, key, tmp_path):
     assert bodies.sha256_of_file(tmp_path / "down") == digest
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """(path, SHA-256)"""
+    path = tmp_path_factory.mktemp("large") / "f"
+    return path, bodies.write_body(path, LARGE, seed=7)
+
+
 class TestLargeAsOnePutObject:
     """64 MiB, or 1 GiB with S3SEAL_SLOW=1, in a single PutObject."""
-
-    @pytest.fixture(scope="class")
-    def large(self, tmp_path_factory):
-        path = tmp_path_factory.mktemp("large") / "f"
-        return path, bodies.write_body(path, LARGE, seed=7)
 
     @pytest.fixture(params=["http", "https"])
     def tools(self, request, endpoints, tmp_path):
