@@ -1,4 +1,10 @@
 //! The S3 protocol as data: pure.
 
+pub mod error_code;
+pub mod etag;
+pub mod headers;
 pub mod query;
+pub mod range;
+pub mod target;
 pub mod uri;
+pub mod xml;

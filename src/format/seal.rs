@@ -1,0 +1,182 @@
+//! Seals a body chunk by chunk, in place, in buffers of the caller.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::chunk::Chunking;
+use super::cipher::{BodyCipher, BulkCipher, Tag};
+use super::derive::{BodyKey, FreshContentKey};
+use super::nonce::SealNonces;
+use super::sizes::{SizeError, single_stored_len};
+use super::trailer::Trailer;
+use super::{Layout, TRAILER_LEN, TRAILER_PLAINTEXT_LEN};
+
+/// Turns a plaintext of known length into a stored body: the prologue, every chunk with its tag
+/// behind it, then what [`Sealer::finish`] returns.
+///
+/// A body can only be completed with exactly the bytes it was announced with. Whether these bytes
+/// are what the client signed is for the caller to know before the last chunk and the end leave.
+pub trait Sealer {
+    /// Plaintext bytes of the whole body.
+    fn plaintext_len(&self) -> u64;
+
+    /// Stored bytes of the whole body.
+    fn stored_len(&self) -> u64;
+
+    /// What is stored before the first chunk; empty for a single object.
+    fn prologue(&self) -> Bytes;
+
+    /// Plaintext bytes of the next chunk; 0 for the only chunk of an empty body, `None` when all
+    /// are sealed.
+    fn next_chunk_len(&self) -> Option<usize>;
+
+    /// Encrypts the next chunk in place; its tag is stored behind it. After an error of the cipher
+    /// the body cannot be completed.
+    fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError>;
+
+    /// What is stored behind the last chunk. An error unless every chunk is sealed.
+    fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError>;
+}
+
+/// A body that cannot be sealed. The proxy is at fault, except for [`SealError::Size`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SealError {
+    /// Not the length that comes next.
+    #[error("a chunk of {got} bytes came where one of {expected} is due")]
+    ChunkLength {
+        /// Bytes that [`Sealer::next_chunk_len`] says; 0 if all are sealed.
+        expected: usize,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// The cipher failed, now or before.
+    #[error("the cipher failed")]
+    Cipher,
+    /// The body was finished before all its bytes came.
+    #[error("the body is not complete")]
+    Incomplete,
+    /// The key belongs to an object of the other layout.
+    #[error("the key belongs to another layout")]
+    Layout,
+    /// The client's body is too large for one request.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+}
+
+/// Seals a layout 01 object.
+#[derive(Debug)]
+pub struct SingleSealer {
+    chunks: ChunkSealer,
+    stored_len: u64,
+}
+
+/// Seals the chunks and the trailer of one body: what both layouts have in common.
+#[derive(Debug)]
+pub(super) struct ChunkSealer {
+    cipher: BodyCipher,
+    chunking: Chunking,
+    nonces: SealNonces,
+    failed: bool,
+}
+
+impl SingleSealer {
+    /// Takes the key by value, as nothing else may be sealed under it. `plaintext_len` is an input
+    /// of the body's key: it must be known before the first byte.
+    pub fn new(
+        cipher: BulkCipher,
+        key: FreshContentKey,
+        plaintext_len: u64,
+    ) -> Result<Self, SealError> {
+        if key.prefix().layout() != Layout::Single {
+            return Err(SealError::Layout);
+        }
+        let stored_len = single_stored_len(plaintext_len)?;
+        let chunking = Chunking::single(plaintext_len);
+        let body = key.0.single(plaintext_len);
+        Ok(Self {
+            chunks: ChunkSealer::new(cipher, body, chunking),
+            stored_len,
+        })
+    }
+}
+
+impl Sealer for SingleSealer {
+    fn plaintext_len(&self) -> u64 {
+        self.chunks.chunking.plaintext_len()
+    }
+
+    fn stored_len(&self) -> u64 {
+        self.stored_len
+    }
+
+    fn prologue(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn next_chunk_len(&self) -> Option<usize> {
+        self.chunks.next_chunk_len()
+    }
+
+    fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError> {
+        self.chunks.seal_chunk(chunk)
+    }
+
+    fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError> {
+        let sealed = self.chunks.seal_trailer(trailer)?;
+        Ok(Bytes::copy_from_slice(&sealed))
+    }
+}
+
+impl ChunkSealer {
+    pub(super) fn new(cipher: BulkCipher, body: BodyKey, chunking: Chunking) -> Self {
+        Self {
+            cipher: BodyCipher::new(cipher, &body.key),
+            chunking,
+            nonces: SealNonces::new(body.base, chunking.count()),
+            failed: false,
+        }
+    }
+
+    pub(super) fn chunking(&self) -> &Chunking {
+        &self.chunking
+    }
+
+    pub(super) fn next_chunk_len(&self) -> Option<usize> {
+        let index = self.nonces.index()?;
+        Some(self.chunking.len_at(index))
+    }
+
+    pub(super) fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError> {
+        let expected = self.next_chunk_len();
+        if expected != Some(chunk.len()) {
+            return Err(SealError::ChunkLength {
+                expected: expected.unwrap_or_default(),
+                got: chunk.len(),
+            });
+        }
+        // The nonce is spent before the cipher runs, so that no error can bring it back.
+        let nonce = self.nonces.next_chunk().ok_or(SealError::Cipher)?;
+        let sealed = self.cipher.seal(nonce, NO_AAD, chunk);
+        self.failed |= sealed.is_err();
+        sealed.map_err(|_| SealError::Cipher)
+    }
+
+    pub(super) fn seal_trailer(self, trailer: &Trailer) -> Result<[u8; TRAILER_LEN], SealError> {
+        if self.failed {
+            return Err(SealError::Cipher);
+        }
+        let nonce = self.nonces.trailer().ok_or(SealError::Incomplete)?;
+        let mut sealed = [0; TRAILER_LEN];
+        let (content, tag_slot) = sealed.split_at_mut(TRAILER_PLAINTEXT_LEN);
+        content.copy_from_slice(trailer.as_bytes());
+        let tag = self
+            .cipher
+            .seal(nonce, NO_AAD, content)
+            .map_err(|_| SealError::Cipher)?;
+        tag_slot.copy_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+}
+
+/// Bodies have no additional data: what they are bound to is in their keys.
+const NO_AAD: &[u8] = &[];

@@ -1,0 +1,88 @@
+//! Tests of the format as a whole: frozen vectors, laws, and the reference model.
+
+use bytes::{Bytes, BytesMut};
+
+use super::*;
+use crate::keys::types::DataKey;
+
+mod laws;
+mod vectors;
+
+const CIPHERS: [BulkCipher; 2] = [BulkCipher::AwsLc, BulkCipher::AesGcm];
+
+/// The plaintext of the vectors: byte i is (7 * i + 3) mod 256.
+fn pattern(len: usize) -> Vec<u8> {
+    let period: Vec<u8> = (0..=255_u8)
+        .map(|i| i.wrapping_mul(7).wrapping_add(3))
+        .collect();
+    period.iter().copied().cycle().take(len).collect()
+}
+
+/// The whole stored body.
+fn seal(mut sealer: impl Sealer, plaintext: &[u8], trailer: &Trailer) -> Vec<u8> {
+    let stored_len = sealer.stored_len();
+    let mut stored = sealer.prologue().to_vec();
+    let mut left = plaintext;
+    while let Some(length) = sealer.next_chunk_len() {
+        let (chunk, rest) = left.split_at(length);
+        left = rest;
+        let mut chunk = chunk.to_vec();
+        let tag = sealer.seal_chunk(&mut chunk).unwrap();
+        stored.extend_from_slice(&chunk);
+        stored.extend_from_slice(tag.as_ref());
+    }
+    assert!(left.is_empty());
+    stored.extend_from_slice(&sealer.finish(trailer).unwrap());
+    assert_eq!(stored.len() as u64, stored_len);
+    stored
+}
+
+fn seal_single(
+    cipher: BulkCipher,
+    data_key: &DataKey,
+    object_id: [u8; 32],
+    plaintext: &[u8],
+    trailer: &Trailer,
+) -> (ContentHeader, Vec<u8>) {
+    let (header, key) = ContentHeader::new(HeaderPrefix::single(object_id), data_key);
+    let sealer = SingleSealer::new(cipher, key, plaintext.len() as u64).unwrap();
+    (header, seal(sealer, plaintext, trailer))
+}
+
+/// Pushes `stored` in pieces of these sizes, over and over, and checks on the way that a failure
+/// is final. Returns what was released, and how it ended.
+fn open(
+    mut opener: Opener,
+    stored: &[u8],
+    steps: impl IntoIterator<Item = usize>,
+) -> (Vec<u8>, Result<Opened, OpenError>) {
+    let mut plaintext = Vec::new();
+    let mut buffer = BytesMut::new();
+    let mut left = stored;
+    let mut release = |chunk: Bytes| plaintext.extend_from_slice(&chunk);
+    for step in steps {
+        let (piece, rest) = left.split_at(step.min(left.len()));
+        left = rest;
+        buffer.extend_from_slice(piece);
+        if let Err(error) = opener.push(&mut buffer, &mut release) {
+            let again = opener.push(&mut BytesMut::new(), &mut release);
+            assert_eq!(again, Err(error), "a failed opener stays failed");
+            assert_eq!(opener.finish().unwrap_err(), error);
+            return (plaintext, Err(error));
+        }
+        if left.is_empty() {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "the steps end before the body does");
+    let result = opener.finish();
+    if result.is_ok() {
+        assert!(buffer.is_empty());
+    }
+    (plaintext, result)
+}
+
+/// As [`open`] does it, all at once.
+fn open_whole(opener: Opener, stored: &[u8]) -> (Vec<u8>, Result<Opened, OpenError>) {
+    open(opener, stored, [usize::MAX])
+}
