@@ -1,5 +1,7 @@
 //! The S3 protocol as data: pure.
 
+pub mod checksum;
+pub mod chunked;
 pub mod error_code;
 pub mod etag;
 pub mod headers;
