@@ -373,4 +373,7 @@ fn content_sha256(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
 }
 
 #[cfg(test)]
+mod test_support;
+
+#[cfg(test)]
 mod tests;

@@ -111,6 +111,12 @@ impl From<FreshContentKey> for ContentKey {
     }
 }
 
+impl fmt::Debug for BodyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyKey([redacted])")
+    }
+}
+
 impl BodyKey {
     /// `key(32) || base(12) || rest`
     fn split(okm: &[u8]) -> (Self, &[u8]) {

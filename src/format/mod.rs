@@ -23,9 +23,12 @@ pub mod metadata;
 mod nonce;
 mod open;
 mod seal;
+mod segment;
 pub mod single;
 pub mod sizes;
 mod trailer;
+mod upload_id;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -40,9 +43,15 @@ pub use envelope::{
 pub use header::{ContentHeader, Ending, HeaderError, HeaderPrefix, Layout};
 pub use metadata::{Metadata, MetadataError};
 pub use open::{OpenError, Opened, Opener};
-pub use seal::{SealError, Sealer, SingleSealer};
-pub use sizes::{SizeError, listed_plaintext_len, single_plaintext_len, single_stored_len};
+pub use seal::{SealError, Sealer, SegmentSealer, SingleSealer};
+pub use segment::{PartNumber, SegmentError, SegmentHead, is_terminal};
+pub use sizes::{
+    SizeError, listed_plaintext_len, segment_plaintext_len, segment_stored_len,
+    single_plaintext_len, single_stored_len,
+};
 pub use trailer::{SealedChecksum, Trailer, TrailerError};
+pub use upload_id::{ChecksumType, UPLOAD_ID_PREFIX, UploadFields, UploadId, UploadIdError};
+pub use walk::{Announced, ColdRead, OpenEnds, SegmentedLayout, SegmentedRange, Walk, WalkError};
 
 /// The version byte of every record of this format.
 pub const FORMAT_VERSION: u8 = 1;

@@ -1,5 +1,7 @@
 //! Nonces of a body: base, role and index. A sealer gets each one once, and none can wrap.
 
+use std::fmt;
+
 /// What a ciphertext is in its body; the number is part of the nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -13,7 +15,7 @@ pub(super) enum Role {
 }
 
 /// The derived 12 bytes that every nonce of a body begins from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct NonceBase([u8; 12]);
 
 /// A nonce, good for one call of the cipher: no `Clone`.
@@ -52,6 +54,12 @@ impl NonceBase {
     /// The nonce of the trailer.
     pub(super) fn trailer(&self) -> Nonce {
         self.at(Role::Trailer, 0)
+    }
+}
+
+impl fmt::Debug for NonceBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NonceBase([redacted])")
     }
 }
 

@@ -5,11 +5,12 @@ use thiserror::Error;
 
 use super::chunk::Chunking;
 use super::cipher::{BodyCipher, BulkCipher, Tag};
-use super::derive::{BodyKey, FreshContentKey};
+use super::derive::{BodyKey, ContentKey, FreshContentKey};
 use super::nonce::SealNonces;
-use super::sizes::{SizeError, single_stored_len};
+use super::segment::{PartNumber, SegmentFields};
+use super::sizes::{SizeError, segment_stored_len, single_stored_len};
 use super::trailer::Trailer;
-use super::{Layout, TRAILER_LEN, TRAILER_PLAINTEXT_LEN};
+use super::{Layout, SEGMENT_HEADER_LEN, TAG_LEN, TAG_SLOTS, TRAILER_LEN, TRAILER_PLAINTEXT_LEN};
 
 /// Turns a plaintext of known length into a stored body: the prologue, every chunk with its tag
 /// behind it, then what [`Sealer::finish`] returns.
@@ -58,6 +59,9 @@ pub enum SealError {
     /// The key belongs to an object of the other layout.
     #[error("the key belongs to another layout")]
     Layout,
+    /// The seal of an upload cannot be its first part.
+    #[error("an upload cannot begin with its seal")]
+    SealPart,
     /// The client's body is too large for one request.
     #[error(transparent)]
     Size(#[from] SizeError),
@@ -66,6 +70,14 @@ pub enum SealError {
 /// Seals a layout 01 object.
 #[derive(Debug)]
 pub struct SingleSealer {
+    chunks: ChunkSealer,
+    stored_len: u64,
+}
+
+/// Seals one part of a layout 02 object: one UploadPart attempt.
+#[derive(Debug)]
+pub struct SegmentSealer {
+    header: [u8; SEGMENT_HEADER_LEN],
     chunks: ChunkSealer,
     stored_len: u64,
 }
@@ -127,6 +139,110 @@ impl Sealer for SingleSealer {
     }
 }
 
+impl SegmentSealer {
+    /// `plaintext_len` is known before the first byte. `salt` is 32 fresh random bytes for every
+    /// attempt to upload a part, of which no two may seal under the same key and nonces.
+    pub fn new(
+        cipher: BulkCipher,
+        key: &ContentKey,
+        part: PartNumber,
+        plaintext_len: u64,
+        salt: [u8; 32],
+    ) -> Result<Self, SealError> {
+        let fields = SegmentFields {
+            part,
+            plaintext_len,
+            salt,
+            seal: false,
+        };
+        Self::with_fields(cipher, key, &fields)
+    }
+
+    /// The whole seal: the empty segment behind a last part that is not TERMINAL. Its salt is
+    /// derived, so every seal of a part number is the same bytes and concurrent Completes agree.
+    pub fn closing(
+        cipher: BulkCipher,
+        key: &ContentKey,
+        part: PartNumber,
+    ) -> Result<Bytes, SealError> {
+        if part == PartNumber::FIRST {
+            return Err(SealError::SealPart);
+        }
+        let fields = SegmentFields {
+            part,
+            plaintext_len: 0,
+            salt: key.seal_salt(part.get()),
+            seal: true,
+        };
+        Self::with_fields(cipher, key, &fields)?.close()
+    }
+
+    pub(super) fn with_fields(
+        cipher: BulkCipher,
+        key: &ContentKey,
+        fields: &SegmentFields,
+    ) -> Result<Self, SealError> {
+        if key.prefix().layout() != Layout::Segmented {
+            return Err(SealError::Layout);
+        }
+        let stored_len = segment_stored_len(fields.plaintext_len)?;
+        let encoded = fields.encode(key.prefix().object_id());
+        let (body, commitment) = key.segment(&encoded);
+        let mut header = [0; SEGMENT_HEADER_LEN];
+        let (head, tail) = header.split_at_mut(encoded.len());
+        head.copy_from_slice(&encoded);
+        tail.copy_from_slice(&commitment);
+        Ok(Self {
+            header,
+            chunks: ChunkSealer::new(cipher, body, fields.chunking()),
+            stored_len,
+        })
+    }
+
+    /// The whole segment of an empty part without checksums.
+    pub(super) fn close(mut self) -> Result<Bytes, SealError> {
+        let tag = self.seal_chunk(&mut [])?;
+        let mut segment = self.header.to_vec();
+        segment.extend_from_slice(tag.as_ref());
+        segment.extend_from_slice(&self.finish(&Trailer::EMPTY)?);
+        Ok(segment.into())
+    }
+}
+
+impl Sealer for SegmentSealer {
+    fn plaintext_len(&self) -> u64 {
+        self.chunks.chunking.plaintext_len()
+    }
+
+    fn stored_len(&self) -> u64 {
+        self.stored_len
+    }
+
+    fn prologue(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.header)
+    }
+
+    fn next_chunk_len(&self) -> Option<usize> {
+        self.chunks.next_chunk_len()
+    }
+
+    fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError> {
+        self.chunks.seal_chunk(chunk)
+    }
+
+    fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError> {
+        let mut end = vec![0; padding_len(&self.chunks.chunking)];
+        end.extend_from_slice(&self.chunks.seal_trailer(trailer)?);
+        Ok(end.into())
+    }
+}
+
+/// Zeros between the last chunk of a segment and its trailer: one tag for each slot left over.
+pub(super) fn padding_len(chunking: &Chunking) -> usize {
+    let used = usize::try_from(chunking.count()).unwrap_or(usize::MAX);
+    usize::from(TAG_SLOTS).saturating_sub(used) * TAG_LEN
+}
+
 impl ChunkSealer {
     pub(super) fn new(cipher: BulkCipher, body: BodyKey, chunking: Chunking) -> Self {
         Self {
@@ -135,10 +251,6 @@ impl ChunkSealer {
             nonces: SealNonces::new(body.base, chunking.count()),
             failed: false,
         }
-    }
-
-    pub(super) fn chunking(&self) -> &Chunking {
-        &self.chunking
     }
 
     pub(super) fn next_chunk_len(&self) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! Tests of the format as a whole: frozen vectors, laws, and the reference model.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::*;
