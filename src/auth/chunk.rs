@@ -67,7 +67,6 @@ impl fmt::Debug for ChunkChain {
 }
 
 /// What a chunked body claims about itself, checked as it comes.
-#[derive(Debug)]
 pub(super) struct ChunkChecks {
     chain: Option<ChunkChain>,
     current: Option<Current>,
@@ -161,12 +160,6 @@ impl ChunkChecks {
 struct Current {
     claimed: ChunkSignature,
     data: Context,
-}
-
-impl fmt::Debug for Current {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Current")
-    }
 }
 
 /// Carries the signature of the trailers.

@@ -46,7 +46,6 @@ impl PayloadClaim {
 }
 
 /// Everything the verifier holds the body to.
-#[derive(Debug)]
 pub(super) struct BodyClaims {
     pub(super) plaintext_len: u64,
     pub(super) sha256: Option<[u8; 32]>,

@@ -8,7 +8,6 @@ use super::{
 };
 
 /// A parsed header; nothing in it is verified yet.
-#[derive(Debug)]
 pub(super) struct Authorization<'a> {
     pub(super) credential: Credential<'a>,
     pub(super) signed_headers: SignedHeaders<'a>,

@@ -1,5 +1,7 @@
 //! Holds a body to its claims while it streams by; the only maker of a [`PayloadProof`].
 
+use std::fmt;
+
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -17,7 +19,6 @@ use crate::s3::{
 ///
 /// Plaintext is handed on as slices of what came in, before the claims are decided: the receiver
 /// holds back the tail until [`PayloadVerifier::finish`] yields the proof.
-#[derive(Debug)]
 pub struct PayloadVerifier {
     tally: Tally,
     sha256: Option<[u8; 32]>,
@@ -130,6 +131,17 @@ impl PayloadVerifier {
     }
 }
 
+/// Counts only: claimed hashes of plaintext do not belong into logs.
+impl fmt::Debug for PayloadVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayloadVerifier")
+            .field("expected", &self.tally.expected)
+            .field("received", &self.tally.received)
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A whole body passed and every claim about it held (or none was made).
 ///
 /// Made by [`PayloadVerifier::finish`] alone and not `Clone`: holding one is the permission to
@@ -160,7 +172,6 @@ impl PayloadProof {
 }
 
 /// Counts plaintext and hashes it, once per algorithm that somebody claims.
-#[derive(Debug)]
 struct Tally {
     expected: u64,
     /// `received <= expected`

@@ -10,7 +10,6 @@ use super::{
 use crate::s3::{query::Query, uri};
 
 /// The parameters of a presigned request, decoded; nothing is verified yet.
-#[derive(Debug)]
 pub(super) struct Presigned {
     pub(super) credential: String,
     pub(super) timestamp: Timestamp,

@@ -154,6 +154,7 @@ fn nobody_is_anonymous() {
 
 /// What is done to the published GET, and how it is refused.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn header_refusals() {
     type Case = (&'static str, fn(&mut Parts), fn(&AuthError) -> bool);
     let cases: &[Case] = &[
@@ -199,7 +200,7 @@ fn header_refusals() {
                     p,
                     "authorization",
                     &authorization("range;x-amz-content-sha256;x-amz-date", GET_SIGNATURE),
-                )
+                );
             },
             |e| matches!(e, AuthError::UnsignedHeaders { names } if names == &["host"]),
         ),
@@ -293,7 +294,7 @@ fn header_refusals() {
                     p,
                     "x-amz-content-sha256",
                     "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
-                )
+                );
             },
             |e| matches!(e, AuthError::SigV4a),
         ),
@@ -411,6 +412,7 @@ fn wrong_scope_and_unknown_key_have_their_own_errors() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn presigned_refusals() {
     type Expected = fn(&AuthError) -> bool;
     let malformed: Expected = |e| {

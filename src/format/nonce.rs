@@ -64,6 +64,12 @@ impl fmt::Debug for NonceBase {
 }
 
 impl Nonce {
+    /// Any nonce, for vectors of the cipher alone.
+    #[cfg(test)]
+    pub(super) fn from_bytes(bytes: [u8; 12]) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn into_bytes(self) -> [u8; 12] {
         self.0
     }

@@ -267,9 +267,9 @@ mod tests {
         let cases = [
             (ChecksumAlgorithm::Crc32, "y/Q5Jg=="),
             (ChecksumAlgorithm::Crc32c, "4waSgw=="),
-            (ChecksumAlgorithm::Crc64Nvme, "rosUhgoRhgM="),
-            (ChecksumAlgorithm::Md5, "JfnnlDI7RThYgAAD8bRLVQ=="),
-            (ChecksumAlgorithm::Sha1, "98O8HYCOBHMq30oZZTRMKFgzFLY="),
+            (ChecksumAlgorithm::Crc64Nvme, "rosUhgp5mIg="),
+            (ChecksumAlgorithm::Md5, "JfnnlDI7RTiF9RgfG2JNCw=="),
+            (ChecksumAlgorithm::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
         ];
         for (algorithm, expected) in cases {
             for cut in 0..=9 {

@@ -169,6 +169,7 @@ fn mismatches_carry_what_the_error_document_shows() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn claims_that_cannot_hold_are_refused_before_the_body() {
     let length = ("content-length", "5");
     let chunked = [
@@ -554,12 +555,12 @@ fn a_signed_mode_cannot_be_turned_into_an_unsigned_one() {
 proptest! {
     #[test]
     fn one_flipped_bit_of_a_signed_body_yields_no_proof(
-        at in any::<prop::sample::Index>(),
+        // As often in the lines around the data as in the data.
+        at in prop_oneof![0_usize..100, 0_usize..66_946, 65_620_usize..65_730, 66_700_usize..66_946],
         bit in 0_u8..8,
         piece in 1_usize..2000,
     ) {
         let mut wire = TRAILERS.wire().into_bytes();
-        let at = at.index(wire.len());
         wire[at] ^= 1 << bit;
         let (_, verdict) = run(TRAILERS.verifier(), &wire, piece);
         // Case of a size's hex digit and of the trailer's name is not signed, and blanks around

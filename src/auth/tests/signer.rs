@@ -25,15 +25,12 @@ fn signed(request: Request<()>, location: SignatureLocation) -> Parts {
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.signature_location = location;
-    let body = match location {
-        SignatureLocation::QueryParams => {
-            settings.expires_in = Some(Duration::from_secs(900));
-            SignableBody::UnsignedPayload
-        }
-        _ => {
-            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-            SignableBody::Bytes(b"body")
-        }
+    let body = if location == SignatureLocation::QueryParams {
+        settings.expires_in = Some(Duration::from_mins(15));
+        SignableBody::UnsignedPayload
+    } else {
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        SignableBody::Bytes(b"body")
     };
     let identity = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test").into();
     let params = SigningParams::builder()

@@ -7,8 +7,12 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::keys::types::DataKey;
 
+mod interop;
 mod laws;
+mod segmented;
+mod spec_example;
 mod vectors;
+mod wycheproof;
 
 const CIPHERS: [BulkCipher; 2] = [BulkCipher::AwsLc, BulkCipher::AesGcm];
 

@@ -29,29 +29,29 @@ fn decode<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Decoded, ChunkedError> {
     let mut decoder = Decoder::new(framing);
-    let mut decoded = Decoded::default();
+    let mut out = Decoded::default();
     for piece in pieces {
         decoder.push::<ChunkedError>(Bytes::copy_from_slice(piece), &mut |event| {
             match event {
                 Event::Chunk { len, signature } => {
                     assert_eq!(signature.is_some(), framing.signed);
-                    decoded.chunks.push(len);
+                    out.chunks.push(len);
                 }
                 Event::Data(data) => {
                     assert!(!data.is_empty());
-                    decoded.data.extend_from_slice(&data);
+                    out.data.extend_from_slice(&data);
                 }
-                Event::ChunkEnd => decoded.ended += 1,
+                Event::ChunkEnd => out.ended += 1,
                 Event::Trailer { name, value } => {
-                    decoded.trailers.push((name.to_owned(), value.to_owned()));
+                    out.trailers.push((name.to_owned(), value.to_owned()));
                 }
             }
             Ok(())
         })?;
     }
     decoder.finish()?;
-    assert_eq!(decoded.ended, decoded.chunks.len());
-    Ok(decoded)
+    assert_eq!(out.ended, out.chunks.len());
+    Ok(out)
 }
 
 fn encode(framing: Framing, chunks: &[Vec<u8>]) -> Vec<u8> {
@@ -116,6 +116,7 @@ proptest! {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn malformed_bodies_are_refused() {
     let signature = "a".repeat(64);
     let signed = [
@@ -203,7 +204,11 @@ fn blank_lines_between_trailers_are_read_over() {
         "0\r\nx-amz-checksum-crc32:AAAAAA==\n\r\n\r\n",
     ] {
         let decoded = decode(UNSIGNED_TRAILERS, [wire.as_bytes()]).unwrap();
-        assert_eq!(decoded.trailers, [checksum.clone()], "{wire:?}");
+        assert_eq!(
+            decoded.trailers,
+            std::slice::from_ref(&checksum),
+            "{wire:?}"
+        );
     }
     let open = b"0\r\nx-amz-checksum-crc32:AAAAAA==\r\n".as_slice();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! XML of S3: edits that leave every byte alone that they do not have to change.
 
 pub mod error;
+pub mod list;
 
 use std::borrow::Cow;
 

@@ -232,30 +232,34 @@ fn single_objects() {
     let mut checked = 0;
     for object in vectors().objects {
         if let Object::Single(vector) = object {
-            CIPHERS.map(|cipher| vector.check(cipher));
+            CIPHERS.into_iter().for_each(|cipher| vector.check(cipher));
             checked += 1;
         }
     }
     assert_eq!(checked, 25);
 }
 
-fn check_segmented(cipher: BulkCipher) {
+fn check_segmented(cipher: BulkCipher, stored_len_max: usize) -> usize {
     let mut checked = 0;
     for object in vectors().objects {
-        if let Object::Segmented(vector) = object {
+        if let Object::Segmented(vector) = object
+            && vector.common.stored_len <= stored_len_max
+        {
             vector.check(cipher);
             checked += 1;
         }
     }
-    assert_eq!(checked, 29);
+    checked
 }
 
 #[test]
 fn segmented_objects_with_aws_lc() {
-    check_segmented(BulkCipher::AwsLc);
+    assert_eq!(check_segmented(BulkCipher::AwsLc, usize::MAX), 29);
 }
 
+/// Up to 6 MiB: this library is generic code, which a test build compiles without optimisation, at
+/// a five-hundredth of its speed. What the large vectors add does not depend on the cipher.
 #[test]
 fn segmented_objects_with_aes_gcm() {
-    check_segmented(BulkCipher::AesGcm);
+    assert_eq!(check_segmented(BulkCipher::AesGcm, 6 << 20), 16);
 }
