@@ -2,6 +2,8 @@
 #
 # Everything the tests install, start and log lives in TEST_HOME, inside the git-ignored target
 # folder unless S3SEAL_TEST_HOME says otherwise.
+#
+# shellcheck shell=bash
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 TEST_HOME=${S3SEAL_TEST_HOME:-$REPO/target/test-home}

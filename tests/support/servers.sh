@@ -4,6 +4,8 @@
 #   S3SEAL_TEST_SEAWEEDFS, S3SEAL_TEST_CEPH   endpoints
 #   S3SEAL_TEST_SEAWEEDFS_DATA                where SeaweedFS keeps its files
 #   S3SEAL_TEST_ACCESS_KEY, S3SEAL_TEST_SECRET_KEY   the account, the same on both
+#
+# shellcheck shell=bash
 
 export S3SEAL_TEST_ACCESS_KEY=upstream
 export S3SEAL_TEST_SECRET_KEY=upstream-secret-0123456789
@@ -28,7 +30,7 @@ start_seaweedfs() {
     # Every port is given, since the defaults collide with other instances. volume.max: each
     # bucket takes a volume, and the default is sized from the free disk.
     (
-        cd "$dir" # weed writes small state files where it stands
+        cd "$dir" || exit # weed writes small state files where it stands
         exec "$VENV/bin/weed" -logtostderr=true mini -dir="$dir/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
             -master.telemetry=false -admin.ui=false -webdav=false -s3.port.iceberg=0 -s3.port.lance=0 \
             -volume.max=5000 -master.volumeSizeLimitMB=512 \

@@ -1,6 +1,8 @@
 # Installs what the tests need from the package registries, once. Sourced after common.sh.
 #
 # Works on a fresh Debian 12 machine with Rust and Python; what is already there is left alone.
+#
+# shellcheck shell=bash
 
 # install_python FILE...: pinned packages of the requirement files in the test home's own venv.
 install_python() {
@@ -53,7 +55,9 @@ without_daemons() {
 install_ceph() { install_debian ceph-mon ceph-osd radosgw ceph-common; }
 
 install_test_tools() {
-    command -v curl >/dev/null && command -v openssl >/dev/null || install_debian curl openssl ca-certificates
+    if ! command -v curl >/dev/null || ! command -v openssl >/dev/null; then
+        install_debian curl openssl ca-certificates
+    fi
     install_python "$REPO/tests/support/requirements.txt"
 }
 

@@ -3,6 +3,8 @@
 # it in the calling shell, so that servers it starts serve later stages too.
 #
 # A failed stage does not stop the next one; summarise_stages fails if any failed.
+#
+# shellcheck shell=bash
 
 STAGE_LINES=()
 FAILED_STAGES=0
