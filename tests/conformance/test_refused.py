@@ -1,0 +1,104 @@
+"""What this version does not do is refused before anything is stored, with an answer that says so."""
+import time
+
+import pytest
+
+import bodies
+import rawhttp
+import stored
+from harness import Tools
+from test_boto3 import error_of, raw_key
+
+pytestmark = pytest.mark.proxied
+
+
+@pytest.fixture
+def upstream(upstreams):
+    return upstreams["seaweedfs"]
+
+
+def assert_nothing_stored(upstream, bucket, key):
+    assert not stored.exists(upstream, bucket, key)
+    uploads = upstream.boto().list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", [])
+    assert uploads == []
+
+
+def test_multipart_by_boto3(seaweedfs, bucket, key, upstream):
+    refusal = error_of(seaweedfs.boto().create_multipart_upload, Bucket=bucket, Key=key)
+    assert refusal == (501, "NotImplemented")
+    assert_nothing_stored(upstream, bucket, key)
+
+
+def test_multipart_by_aws_cli_fails_clearly(seaweedfs, bucket, key, upstream, tmp_path):
+    """Above 8 MiB `aws s3 cp` uses parts; `multipart_threshold` in its configuration puts that off."""
+    tools = Tools(seaweedfs, tmp_path)
+    bodies.write_body(tmp_path / "f", 9 << 20)
+    done = tools.aws("s3", "cp", tmp_path / "f", f"s3://{bucket}/{key}", check=False)
+    assert done.returncode != 0 and "NotImplemented" in done.stderr
+    assert_nothing_stored(upstream, bucket, key)
+    tools.aws("configure", "set", "default.s3.multipart_threshold", "5GB")
+    tools.aws("s3", "cp", tmp_path / "f", f"s3://{bucket}/{key}")
+
+
+def test_copy(seaweedfs, bucket, key, upstream):
+    s3 = seaweedfs.boto()
+    s3.put_object(Bucket=bucket, Key="copy-source", Body=bodies.body(10))
+    refusal = error_of(s3.copy_object, Bucket=bucket, Key=key, CopySource=f"{bucket}/copy-source")
+    assert refusal == (501, "NotImplemented")
+    assert_nothing_stored(upstream, bucket, key)
+
+
+@pytest.mark.parametrize("query", ["renameObject", "encryption", "torrent", "surprise", "select&select-type=2"])
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_unknown_writes(seaweedfs, bucket, key, upstream, method, query):
+    answer = rawhttp.send(seaweedfs, method, f"/{bucket}/{raw_key(key)}?{query}", bodies.body(100))
+    assert (answer.status, answer.error_code) == (501, "NotImplemented")
+    assert_nothing_stored(upstream, bucket, key)
+
+
+def test_post_form(seaweedfs, bucket, upstream):
+    form = b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nform-key\r\n' \
+           b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + bodies.body(100) + b"\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = rawhttp.send(seaweedfs, "POST", f"/{bucket}", form, headers)
+    assert (answer.status, answer.error_code) == (501, "NotImplemented")
+    assert_nothing_stored(upstream, bucket, "form-key")
+
+
+@pytest.mark.parametrize("header,value", [
+    ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+    ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
+    ("x-amz-server-side-encryption", "aws:kms:dsse"),
+    ("x-amz-write-offset-bytes", "10"),
+])
+def test_headers_that_would_change_the_write(seaweedfs, bucket, key, upstream, header, value):
+    answer = rawhttp.send(seaweedfs, "PUT", f"/{bucket}/{raw_key(key)}", bodies.body(100), {header: value})
+    assert (answer.status, answer.error_code) == (501, "NotImplemented")
+    assert_nothing_stored(upstream, bucket, key)
+
+
+def test_body_without_a_length(seaweedfs, bucket, key, upstream):
+    """The plaintext size is an input of the key."""
+    head = rawhttp.signed_headers(seaweedfs, "PUT", f"/{bucket}/{raw_key(key)}")
+    connection = rawhttp.connect(seaweedfs)
+    connection.request(
+        "PUT", f"/{bucket}/{raw_key(key)}", iter([bodies.body(100)]), head | {"Transfer-Encoding": "chunked"}, encode_chunked=True
+    )
+    answer = rawhttp.read_answer(connection.getresponse())
+    connection.close()
+    assert (answer.status, answer.error_code) == (411, "MissingContentLength")
+    assert_nothing_stored(upstream, bucket, key)
+
+
+def test_body_shorter_than_announced(seaweedfs, bucket, key, upstream):
+    """The client is gone in the middle: the upstream request is cancelled, not completed."""
+    path, sent = f"/{bucket}/{raw_key(key)}", bodies.body(500_000)
+    head = rawhttp.signed_headers(seaweedfs, "PUT", path)
+    connection = rawhttp.connect(seaweedfs)
+    connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
+    for name, value in ({"Content-Length": str(len(sent))} | head).items():
+        connection.putheader(name, value)
+    connection.endheaders(sent[:400_000])
+    connection.close()
+    time.sleep(1)
+    assert_nothing_stored(upstream, bucket, key)

