@@ -125,8 +125,8 @@ impl Upload {
         );
         let stored = range.stored();
         let stored = &self.stored[stored.first as usize..=stored.last as usize];
-        let (plaintext, opened) = open(opener.unwrap(), stored, std::iter::repeat(step));
-        assert_eq!(opened.unwrap().plaintext_len(), plaintext.len() as u64);
+        let (plaintext, result) = open(opener.unwrap(), stored, std::iter::repeat(step));
+        assert_eq!(result.unwrap().plaintext_len(), plaintext.len() as u64);
         plaintext[range.skip() as usize..][..range.take() as usize].to_vec()
     }
 
@@ -319,9 +319,10 @@ proptest! {
         step in 10_000..3_000_000_usize,
     ) {
         let upload = if odd { &*ODD } else { &*EQUAL };
-        let layout = match odd {
-            true => upload.walk(upload.announced()).unwrap(),
-            false => upload.prove(upload.announced()).unwrap(),
+        let layout = if odd {
+            upload.walk(upload.announced()).unwrap()
+        } else {
+            upload.prove(upload.announced()).unwrap()
         };
         let first = first.index(upload.plaintext.len());
         let end = (first + span as usize + 1).min(upload.plaintext.len());

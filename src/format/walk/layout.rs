@@ -6,7 +6,7 @@ use crate::format::segment::{PartNumber, SegmentHead, is_terminal};
 use crate::format::single::StoredRange;
 use crate::format::{SEGMENT_HEADER_LEN, SEGMENT_OVERHEAD};
 
-/// Sizes and places of all segments of an object. Holds for one ETag or version of it: every read
+/// Sizes and places of all segments of an object. Holds for one `ETag` or version of it: every read
 /// that relies on it must be conditional on that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentedLayout {
