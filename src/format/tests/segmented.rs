@@ -278,6 +278,20 @@ fn parts_know_whether_they_end_an_object() {
 }
 
 #[test]
+fn layouts_have_limits() {
+    assert_eq!(SegmentedLayout::walked([]), None);
+    assert_eq!(SegmentedLayout::walked([MAX_SEGMENT_LEN + 1]), None);
+    assert_eq!(SegmentedLayout::walked(vec![1; 10_001]), None);
+    let largest = SegmentedLayout::walked(vec![MAX_SEGMENT_LEN; 10_000]).unwrap();
+    let (last, plaintext_len) = (largest.parts(), largest.plaintext_len());
+    assert_eq!(plaintext_len, MAX_SEGMENT_LEN * 10_000);
+    assert_eq!(largest.header_offset(last), Some((5 << 30) * 9_999));
+    let range = largest.range(plaintext_len - 1, u64::MAX).unwrap();
+    assert_eq!((range.first_part(), range.take()), (last, 1));
+    assert!(range.separate_header().is_some());
+}
+
+#[test]
 fn a_seal_can_be_made_again() {
     let part = PartNumber::new(4).unwrap();
     let seals = CIPHERS.map(|cipher| SegmentSealer::closing(cipher, &ODD.key, part).unwrap());
