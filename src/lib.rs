@@ -1,7 +1,7 @@
 //! s3seal: a transparent client-side-encryption proxy in front of S3.
 //!
 //! Objects are encrypted before they leave, under a fresh data key per object that is wrapped by a
-//! key-encryption key the storage provider never holds. See the manual (`s3seal::manual`) for
+//! key-encryption key the storage provider never holds. See the [`manual`] for
 //! what is promised, and [`mod@format`] for the bytes that are stored.
 //!
 //! # The rooms
@@ -38,6 +38,7 @@
 pub mod auth;
 pub mod format;
 pub mod keys;
+pub mod manual;
 pub mod s3;
 pub mod secret;
 

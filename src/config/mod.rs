@@ -1,1 +1,163 @@
-//! What the operator asked for: plain data, no behaviour.
+//! What the operator asked for: plain, checked data, without behaviour.
+//!
+//! A TOML file, overridden by `S3SEAL_` environment variables, becomes a [`Config`] in one step:
+//! [`Config::load`] reads, checks and converts everything, and reports all problems it can find at
+//! once, each with its source, key and reason. Whatever this version cannot do is refused here
+//! rather than ignored. Every key with its default is described in `config/example.toml`.
+//!
+//! Rooms import their own part only ([`listen`], [`upstream`], [`keys`], [`rules`], …).
+
+pub mod clients;
+pub mod crypto;
+pub mod glob;
+pub mod keys;
+pub mod listen;
+pub mod log;
+pub mod rules;
+pub mod uploads;
+pub mod upstream;
+
+mod problem;
+mod read;
+mod secret;
+mod source;
+
+use std::path::Path;
+
+use figment::value::{Dict, Value};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use clients::Clients;
+use crypto::Crypto;
+use keys::Keys;
+use listen::{Admin, Listen};
+use log::Log;
+use rules::Rules;
+use uploads::Uploads;
+use upstream::Upstream;
+
+use problem::Check;
+
+pub use problem::{ConfigError, Problem};
+pub use source::Environment;
+
+/// The whole configuration, checked. The composition root takes it apart; no room sees all of it.
+#[derive(Debug)]
+pub struct Config {
+    /// Where S3 clients connect.
+    pub listen: Listen,
+    /// Where metrics and health are served.
+    pub admin: Admin,
+    /// The real S3.
+    pub upstream: Upstream,
+    /// Who may call.
+    pub clients: Clients,
+    /// Key names, providers and caches.
+    pub keys: Keys,
+    /// Multipart uploads.
+    pub uploads: Uploads,
+    /// Which buckets are encrypted how.
+    pub rules: Rules,
+    /// Choice of implementations.
+    pub crypto: Crypto,
+    /// What is logged and how.
+    pub log: Log,
+    /// What is allowed but probably not meant; sentences for the log. Never holds a secret.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a configuration file with the overrides found in `environment`.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let text = source::read_file(path)?;
+        let mut config = Self::parse(&text, path, environment)?;
+        config.warnings.extend(source::exposure(path, &text));
+        Ok(config)
+    }
+
+    /// Checks configuration text as if it stood in the file `path`: errors name it, and relative
+    /// paths are relative to its folder. The file itself is not read.
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let source = source::merge(text, path, environment)?;
+        let mut check = Check::new(path, environment, source.overrides);
+        for (variable, reason) in source.rejected {
+            check.reject_variable(&variable, reason);
+        }
+        let sections = check.read::<Sections>("", source.value);
+        check.finish_with(|check| Self::from_sections(sections?, check))
+    }
+
+    fn from_sections(sections: Sections, check: &mut Check<'_>) -> Option<Self> {
+        let clients = clients::check(sections.clients, check);
+        let listen = section(check, "listen", sections.listen);
+        let listen = listen.map(|table| listen::check(table, check));
+        let admin = section(check, "admin", sections.admin);
+        let admin = admin.map(|table| listen::check_admin(&table));
+        let upstream = section(check, "upstream", sections.upstream);
+        let upstream = upstream.and_then(|table| upstream::check(table, check));
+        let uploads = section(check, "uploads", sections.uploads);
+        let uploads = uploads.map(|table| uploads::check(&table, check));
+        let crypto = section(check, "crypto", sections.crypto);
+        let crypto = crypto.map(|table| crypto::check(&table));
+        let log = section(check, "log", sections.log);
+        let log = log.and_then(|table| log::check(table, check));
+        let keys = section(check, "keys", sections.keys);
+        let keys = keys.map(|table| keys::check(table, check));
+        let rules = rules::check(sections.rules, keys.as_ref(), check);
+
+        if let (Some(listen), Some(admin)) = (&listen, &admin) {
+            listen::check_apart(listen, admin, check);
+        }
+        if let (Some(listen), Some(clients)) = (&listen, &clients) {
+            listen::check_exposure(listen, clients.is_empty(), check);
+        }
+        if let (Some(keys), Some(clients)) = (&keys, &clients) {
+            clients::check_keys(clients, &keys.managed, check);
+        }
+        Some(Self {
+            listen: listen?,
+            admin: admin?,
+            upstream: upstream?,
+            clients: clients?,
+            keys: keys?,
+            uploads: uploads?,
+            rules,
+            crypto: crypto?,
+            log: log?,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// The tables of the file, unread: each is read on its own, so that each reports its problems.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sections {
+    listen: Option<Value>,
+    admin: Option<Value>,
+    upstream: Option<Value>,
+    clients: Option<Value>,
+    keys: Option<Value>,
+    uploads: Option<Value>,
+    rules: Option<Value>,
+    crypto: Option<Value>,
+    log: Option<Value>,
+}
+
+/// Names of the tables, for overrides of a whole table or array.
+const SECTIONS: [&str; 9] = [
+    "listen", "admin", "upstream", "clients", "keys", "uploads", "rules", "crypto", "log",
+];
+
+/// Reads one table; an absent one counts as empty.
+fn section<T: DeserializeOwned>(
+    check: &mut Check<'_>,
+    key: &str,
+    value: Option<Value>,
+) -> Option<T> {
+    check.read(key, value.unwrap_or_else(|| Dict::new().into()))
+}
+
+#[cfg(test)]
+mod tests;

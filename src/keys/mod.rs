@@ -5,6 +5,41 @@
 //!  └─ data key (32 random bytes, fresh for every object written)      wrapped by the KEK
 //!      └─ content keys and commitments                                HKDF, see `crate::format`
 //! ```
+//!
+//! A name (id or alias) goes to the [`service`], which finds the provider and asks it for the key's
+//! canonical name and version; wraps are bound to both. What comes back from storage goes through
+//! [`policy`] first, then to the cache, then to the provider: a key that a bucket's rule does not
+//! accept is never asked for. [`provider`] is the one seam; [`local`] is the embedded keyring.
+//!
+//! Not built yet: customer keys (SSE-C), bucket keys and their registry, the remote providers.
 
+pub mod policy;
 pub mod types;
 pub mod wrap;
+
+#[cfg(feature = "proxy")]
+mod cache;
+#[cfg(all(test, feature = "proxy"))]
+pub(crate) mod contract;
+#[cfg(feature = "proxy")]
+pub mod entropy;
+#[cfg(feature = "proxy")]
+pub mod local;
+#[cfg(feature = "proxy")]
+pub mod observer;
+#[cfg(feature = "proxy")]
+pub mod provider;
+#[cfg(feature = "proxy")]
+pub mod service;
+
+#[cfg(feature = "proxy")]
+pub use self::{
+    cache::{CacheSettings, CacheSettingsError},
+    observer::KeyObserver,
+    provider::{KeyError, KeyProvider, Outage},
+    service::{
+        KeyService, KeyServiceSettings, ProbeError, ProviderSetup, RouteError, ServedKey,
+        UnwrapRequest,
+    },
+};
+pub use policy::{AcceptedKey, AcceptedKeys, KeyId, OpenPolicy, PolicyRefusal};

@@ -1,4 +1,16 @@
 //! The S3 protocol as data: pure.
 
+pub mod checksum;
+pub mod chunked;
+pub mod conditional;
+pub mod error_code;
+pub mod etag;
+pub mod headers;
+pub mod hoisted;
+pub mod operation;
 pub mod query;
+pub mod range;
+pub mod sse;
+pub mod target;
 pub mod uri;
+pub mod xml;

@@ -1,0 +1,358 @@
+//! `s3seal key`: the commands that make, change and show a local keyring. No material is printed.
+
+use std::io::{self, BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use data_encoding::BASE64;
+use thiserror::Error;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::keys::entropy::EntropyError;
+use crate::keys::local::{
+    Change, EditError, Keyring, KeyringError, MATERIAL_LEN, Material, NewKey, UpdateError,
+    WhenMissing, ZeroMaterial, update,
+};
+
+mod show;
+
+/// `s3seal key ...`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key; also makes the keyring file if there is none
+    Create(CreateArgs),
+    /// Show all keys
+    List(ListArgs),
+    /// Show one key and its versions
+    Describe(DescribeArgs),
+    /// Give a key a new active version; older versions go on decrypting
+    Rotate(DescribeArgs),
+    /// Add material from outside, as a new key or as a version of a key
+    Import(ImportArgs),
+    /// Bring back a disabled key or version
+    Enable(EnableArgs),
+    /// Switch off a key or version, to be enabled again at will
+    Disable(VersionArgs),
+    /// Switch off a key or version for good, keeping its material
+    Retire(VersionArgs),
+    /// Erase the material of a key or version: what it encrypted is lost
+    Destroy(DestroyArgs),
+}
+
+#[derive(Debug, Args)]
+struct Target {
+    /// Keyring file
+    #[arg(long, value_name = "FILE")]
+    keyring: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Args)]
+struct DescribeArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Id or alias of the key
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+#[derive(Debug, Args)]
+struct NewKeyArgs {
+    #[command(flatten)]
+    target: Target,
+    /// Id of the key: letters, digits and /_.:@+=-
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Another name for a new key; may be repeated
+    #[arg(long, value_name = "NAME")]
+    alias: Vec<String>,
+    /// A note on a new key
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    #[command(flatten)]
+    key: NewKeyArgs,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    #[command(flatten)]
+    key: NewKeyArgs,
+    /// Number of the version [default: 1 for a new key, else the next]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    version: Option<u32>,
+    /// 32 raw bytes or their base64; - reads standard input
+    #[arg(long, value_name = "FILE|-")]
+    material: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct VersionArgs {
+    #[command(flatten)]
+    key: DescribeArgs,
+    /// One version instead of the whole key
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    version: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+struct EnableArgs {
+    #[command(flatten)]
+    key: VersionArgs,
+    /// Bring back retired versions, too
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+struct DestroyArgs {
+    #[command(flatten)]
+    key: VersionArgs,
+    /// Do not ask on a terminal
+    #[arg(long)]
+    yes: bool,
+}
+
+/// The surroundings of a command.
+pub struct KeyIo<'a> {
+    /// Standard input: material, and the answer to a question.
+    pub input: &'a mut dyn BufRead,
+    /// Standard output.
+    pub output: &'a mut dyn Write,
+    /// Whether somebody sits at standard input, so that a question makes sense.
+    pub interactive: bool,
+    /// The time written into the keyring.
+    pub now: OffsetDateTime,
+}
+
+/// Runs one `key` command.
+pub fn run(args: &KeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    match &args.command {
+        KeyCommand::Create(args) => create(&args.key, io),
+        KeyCommand::List(args) => list(&args.target, io),
+        KeyCommand::Describe(args) => describe(&args.target, &args.id, io),
+        KeyCommand::Rotate(args) => {
+            let (material, now) = (Material::generate()?, io.now);
+            let rotate = |keyring: &mut Keyring| keyring.rotate(&args.id, material, now).map(drop);
+            edit(args, rotate, io)
+        }
+        KeyCommand::Import(args) => import(args, io),
+        KeyCommand::Enable(args) => change(&args.key, Change::Enable { force: args.force }, io),
+        KeyCommand::Disable(args) => change(args, Change::Disable, io),
+        KeyCommand::Retire(args) => change(args, Change::Retire, io),
+        KeyCommand::Destroy(args) => {
+            if io.interactive && !args.yes {
+                confirm(&args.key, io)?;
+            }
+            change(&args.key, Change::Destroy, io)
+        }
+    }
+}
+
+/// Why a `key` command failed.
+#[derive(Debug, Error)]
+pub enum KeyCommandError {
+    /// The change is against the rules.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// No random bytes, no key.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The keyring file cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// Neither 32 bytes nor base64 of them.
+    #[error("the material is neither 32 raw bytes nor the base64 of 32 bytes")]
+    Material,
+    /// The material's file cannot be read.
+    #[error("cannot read the material from {path:?}")]
+    MaterialFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The question was not answered with the id.
+    #[error("nothing was destroyed")]
+    NotConfirmed,
+    /// The result cannot be printed.
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+    /// All-zero material.
+    #[error(transparent)]
+    ZeroMaterial(#[from] ZeroMaterial),
+}
+
+impl KeyCommandError {
+    /// 64 for bad usage or an unusable keyring, 1 for everything else that went wrong.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Edit(EditError::Defect(_) | EditError::Exists(_))
+            | Self::Material
+            | Self::ZeroMaterial(_)
+            | Self::Keyring(
+                KeyringError::Content { .. }
+                | KeyringError::Missing(_)
+                | KeyringError::Mode { .. }
+                | KeyringError::NotAFile(_)
+                | KeyringError::TooLarge(_),
+            ) => 64,
+            Self::Edit(
+                EditError::ActiveAlone(_)
+                | EditError::Clock
+                | EditError::Destroyed
+                | EditError::Off(_)
+                | EditError::Retired
+                | EditError::UnknownKey(_)
+                | EditError::UnknownVersion(_)
+                | EditError::VersionTaken(_)
+                | EditError::VersionsExhausted,
+            )
+            | Self::Entropy(_)
+            | Self::Keyring(KeyringError::Io { .. })
+            | Self::MaterialFile { .. }
+            | Self::NotConfirmed
+            | Self::Output(_) => 1,
+        }
+    }
+}
+
+impl From<UpdateError> for KeyCommandError {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Edit(error) => error.into(),
+            UpdateError::File(error) => error.into(),
+        }
+    }
+}
+
+fn create(args: &NewKeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let (material, now) = (Material::generate()?, io.now);
+    update(&args.target.keyring, WhenMissing::Create, |keyring| {
+        keyring.create(args.new_key(), material, now)
+    })?;
+    describe(&args.target, &args.id, io)
+}
+
+fn import(args: &ImportArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let material = read_material(&args.material, io.input)?;
+    let now = io.now;
+    update(&args.key.target.keyring, WhenMissing::Create, |keyring| {
+        keyring.import(args.key.new_key(), args.version, material, now)
+    })?;
+    describe(&args.key.target, &args.key.id, io)
+}
+
+fn change(args: &VersionArgs, change: Change, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let id = &args.key.id;
+    edit(
+        &args.key,
+        |keyring| keyring.change(id, args.version, change),
+        io,
+    )
+}
+
+fn edit(
+    args: &DescribeArgs,
+    edit: impl FnOnce(&mut Keyring) -> Result<(), EditError>,
+    io: &mut KeyIo<'_>,
+) -> Result<(), KeyCommandError> {
+    update(&args.target.keyring, WhenMissing::Refuse, edit)?;
+    describe(&args.target, &args.id, io)
+}
+
+fn confirm(args: &VersionArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let id = &args.key.id;
+    match args.version {
+        Some(version) => write!(io.output, "Version {version} of key {id}")?,
+        None => write!(io.output, "Every version of key {id}")?,
+    }
+    write!(
+        io.output,
+        " will be erased. What it encrypted can then never be read again.\n\
+         Type the id of the key to go on: "
+    )?;
+    io.output.flush()?;
+    let mut answer = String::new();
+    io.input.take(MAX_ANSWER_LEN).read_line(&mut answer)?;
+    if answer.trim() == id.as_str() {
+        Ok(())
+    } else {
+        Err(KeyCommandError::NotConfirmed)
+    }
+}
+
+fn read_material(path: &Path, input: &mut dyn BufRead) -> Result<Material, KeyCommandError> {
+    // Room for every legal form at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_MATERIAL_TEXT + 1));
+    let limit = MAX_MATERIAL_TEXT as u64;
+    let read = if path == Path::new("-") {
+        input.take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|source| KeyCommandError::MaterialFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    let raw = if bytes.len() == MATERIAL_LEN {
+        bytes
+    } else {
+        let text = bytes.trim_ascii();
+        Zeroizing::new(BASE64.decode(text).map_err(|_| KeyCommandError::Material)?)
+    };
+    let raw: &[u8; MATERIAL_LEN] = raw
+        .as_slice()
+        .try_into()
+        .map_err(|_| KeyCommandError::Material)?;
+    Ok(Material::new(raw)?)
+}
+
+fn list(target: &Target, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let keyring = Keyring::load(&target.keyring)?;
+    Ok(show::list(&keyring, target.json, io.output)?)
+}
+
+fn describe(target: &Target, name: &str, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
+    let keyring = Keyring::load(&target.keyring)?;
+    let key = keyring
+        .find(name)
+        .ok_or_else(|| EditError::UnknownKey(name.to_owned()))?;
+    Ok(show::key(key, target.json, io.output)?)
+}
+
+impl NewKeyArgs {
+    fn new_key(&self) -> NewKey {
+        NewKey {
+            id: self.id.clone(),
+            aliases: self.alias.clone(),
+            description: self.description.clone(),
+        }
+    }
+}
+
+/// Base64 of 32 bytes has 44 characters; the rest is room for white space, and a bound.
+const MAX_MATERIAL_TEXT: usize = 256;
+/// Longer than any id.
+const MAX_ANSWER_LEN: u64 = 256;
+
+#[cfg(test)]
+mod tests;

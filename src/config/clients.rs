@@ -1,0 +1,138 @@
+//! Who may call: access keys, their scope, and the upstream identity they map to.
+
+use std::collections::HashMap;
+
+use figment::value::Value;
+use serde::Deserialize;
+
+use super::glob::{self, BucketGlob};
+use super::problem::Check;
+use super::secret::SecretSource;
+use super::upstream::{Credentials, CredentialsTable, access_key_id};
+use crate::secret::Secret;
+
+/// The callers, by access key id.
+#[derive(Debug)]
+pub struct Clients {
+    by_id: HashMap<String, Client>,
+}
+
+/// One caller.
+#[derive(Debug)]
+pub struct Client {
+    /// Access key id; not a secret.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret<String>,
+    /// Buckets it may use.
+    pub buckets: Vec<BucketGlob>,
+    /// Named keys it may use; all that the rules allow where `None`.
+    pub keys: Option<Vec<String>>,
+    /// Whether it may only read.
+    pub is_read_only: bool,
+    /// Whose name its requests are signed in upstream; the deployment's where `None`.
+    pub upstream_credentials: Option<Credentials>,
+}
+
+impl Clients {
+    /// The client with this access key id.
+    pub fn find(&self, access_key_id: &str) -> Option<&Client> {
+        self.by_id.get(access_key_id)
+    }
+
+    /// All clients, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.by_id.values()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl Client {
+    /// Whether the bucket is in the client's scope.
+    pub fn may_use_bucket(&self, bucket: &str) -> bool {
+        self.buckets.iter().any(|glob| glob.matches(bucket))
+    }
+
+    /// Whether the client may use the named key, given by the name it has in the configuration.
+    pub fn may_use_key(&self, key: &str) -> bool {
+        self.keys
+            .as_ref()
+            .is_none_or(|keys| keys.iter().any(|known| known == key))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientTable {
+    access_key_id: String,
+    secret_access_key: SecretSource,
+    buckets: Option<Vec<String>>,
+    keys: Option<Vec<String>>,
+    read_only: Option<bool>,
+    upstream_credentials: Option<CredentialsTable>,
+}
+
+pub(super) fn check(value: Option<Value>, check: &mut Check<'_>) -> Option<Clients> {
+    let mut by_id = HashMap::new();
+    let mut is_complete = true;
+    for (key, element) in check.elements("clients", value) {
+        let table = check.read::<ClientTable>(&key, element);
+        let Some(client) = table.and_then(|table| client(&key, table, check)) else {
+            is_complete = false;
+            continue;
+        };
+        if by_id.contains_key(&client.access_key_id) {
+            check.problem(
+                format!("{key}.access_key_id"),
+                "another client has the same id",
+            );
+        } else {
+            by_id.insert(client.access_key_id.clone(), client);
+        }
+    }
+    is_complete.then_some(Clients { by_id })
+}
+
+/// A managed key is never a named one, for no client.
+pub(super) fn check_keys(clients: &Clients, managed: &str, check: &mut Check<'_>) {
+    for client in clients.iter() {
+        let keys = client.keys.as_deref().unwrap_or_default();
+        if keys.iter().any(|key| key == managed) {
+            let id = &client.access_key_id;
+            check.problem(
+                "clients",
+                format!("client {id}: keys must not list the managed key: clients never name it"),
+            );
+        }
+    }
+}
+
+fn client(key: &str, table: ClientTable, check: &mut Check<'_>) -> Option<Client> {
+    access_key_id(&format!("{key}.access_key_id"), &table.access_key_id, check);
+    let secret = table
+        .secret_access_key
+        .fetch(&format!("{key}.secret_access_key"), check);
+    let buckets = table.buckets.unwrap_or_else(|| vec!["*".to_owned()]);
+    let buckets = glob::list(&format!("{key}.buckets"), &buckets, check);
+    let upstream_credentials = match table.upstream_credentials {
+        Some(own) => Some(own.check(&format!("{key}.upstream_credentials"), check)?),
+        None => None,
+    };
+    Some(Client {
+        access_key_id: table.access_key_id,
+        secret_access_key: secret?,
+        buckets,
+        keys: table.keys,
+        is_read_only: table.read_only.unwrap_or(false),
+        upstream_credentials,
+    })
+}

@@ -1,0 +1,88 @@
+//! Patterns for bucket names: `*` for any characters, `?` for one.
+
+use std::fmt;
+
+use wildmatch::WildMatch;
+
+/// A pattern that matches whole bucket names. Operators write them, clients never do.
+#[derive(Clone)]
+pub struct BucketGlob(WildMatch);
+
+impl BucketGlob {
+    /// Reads a pattern; `None` where a character cannot be part of a bucket name.
+    pub fn new(pattern: &str) -> Option<Self> {
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-_*?".contains(&byte);
+        let is_pattern = !pattern.is_empty() && pattern.bytes().all(is_fine);
+        is_pattern.then(|| Self(WildMatch::new(pattern)))
+    }
+
+    /// Whether the pattern matches all of `bucket`.
+    pub fn matches(&self, bucket: &str) -> bool {
+        self.is_any() || self.0.matches(bucket)
+    }
+
+    /// Whether the pattern is `*`.
+    pub fn is_any(&self) -> bool {
+        self.0.pattern_chars() == ['*']
+    }
+}
+
+impl fmt::Debug for BucketGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.pattern())
+    }
+}
+
+/// Reads a list of patterns, noting a problem for each that is none.
+pub(super) fn list(
+    key: &str,
+    patterns: &[String],
+    check: &mut super::problem::Check<'_>,
+) -> Vec<BucketGlob> {
+    let mut globs = Vec::with_capacity(patterns.len());
+    for (index, pattern) in patterns.iter().enumerate() {
+        match BucketGlob::new(pattern) {
+            Some(glob) => globs.push(glob),
+            None => check.problem(
+                format!("{key}[{index}]"),
+                "must be a bucket name or a pattern of one with * and ? only",
+            ),
+        }
+    }
+    if patterns.is_empty() {
+        check.problem(key, "must not be empty");
+    }
+    globs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn star_and_question_mark_match_whole_names() {
+        let cases = [
+            ("*", "anything", true),
+            ("*", "", true),
+            ("logs-*", "logs-", true),
+            ("logs-*", "logs-2026.01", true),
+            ("logs-*", "my-logs-1", false),
+            ("log?", "logs", true),
+            ("log?", "log", false),
+            ("log?", "logss", false),
+            ("a.b", "axb", false),
+            ("*-prod-*", "eu-prod-1", true),
+        ];
+        for (pattern, bucket, expected) in cases {
+            let glob = BucketGlob::new(pattern).unwrap();
+            assert_eq!(glob.matches(bucket), expected, "{pattern} on {bucket}");
+        }
+    }
+
+    #[test]
+    fn other_wildcards_are_refused() {
+        for pattern in ["", "[ab]", "{a,b}", "a/b", "a\\*", "!a", "a b"] {
+            assert!(BucketGlob::new(pattern).is_none(), "{pattern}");
+        }
+    }
+}

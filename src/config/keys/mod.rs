@@ -1,0 +1,280 @@
+//! Key names, key providers, caches and bucket keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::value::Value;
+use serde::Deserialize;
+
+use super::problem::{Bounds, Check};
+use super::uploads::check_s3_url;
+
+/// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Named key where neither client nor rule names one.
+    pub default: String,
+    /// The deployment's managed key, which no client names.
+    pub managed: String,
+    /// Cache of unwrapped keys.
+    pub cache: KeyCache,
+    /// Keys between key-encryption keys and data keys.
+    pub bucket_keys: BucketKeys,
+    /// Where key-encryption keys live.
+    pub providers: Vec<Provider>,
+}
+
+/// Limits of the cache of unwrapped keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyCache {
+    /// How long an unwrapped key is used: the delay of a revocation, at most 300 s; 0 is off.
+    pub ttl: Duration,
+    /// Keys held at most.
+    pub max_entries: u64,
+    /// How much longer they are used while their provider is down.
+    pub serve_stale: Duration,
+}
+
+/// When bucket keys are used, and how long each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketKeys {
+    /// For which providers.
+    pub enabled: BucketKeysEnabled,
+    /// How long one wraps new data keys.
+    pub lifetime: Duration,
+}
+
+/// For which providers bucket keys are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketKeysEnabled {
+    /// For all.
+    Always,
+    /// For none.
+    Never,
+    /// For all but the local keyring.
+    Remote,
+}
+
+/// A key provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The embedded keyring file.
+    Local(LocalProvider),
+}
+
+/// A keyring file as a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalProvider {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// The keyring file.
+    pub keyring: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysTable {
+    default: Option<String>,
+    managed: Option<String>,
+    cache: Option<CacheTable>,
+    bucket_keys: Option<BucketKeysTable>,
+    providers: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheTable {
+    ttl_seconds: Option<u64>,
+    max_entries: Option<u64>,
+    serve_stale_seconds: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketKeysTable {
+    enabled: Option<Value>,
+    lifetime_seconds: Option<u64>,
+    registry: Option<String>,
+}
+
+pub(super) fn check(table: KeysTable, check: &mut Check<'_>) -> Keys {
+    let default = table.default.unwrap_or_else(|| "default".to_owned());
+    let managed = table.managed.unwrap_or_else(|| "managed".to_owned());
+    for (key, name) in [("keys.default", &default), ("keys.managed", &managed)] {
+        if name.is_empty() {
+            check.problem(key, "must not be empty");
+        }
+    }
+    if default == managed {
+        check.problem(
+            "keys.managed",
+            "must differ from keys.default: a managed key is never a named one",
+        );
+    }
+    let cache = check_cache(&table.cache.unwrap_or_default(), check);
+    let bucket_keys = check_bucket_keys(table.bucket_keys.unwrap_or_default(), check);
+    let providers = check_providers(table.providers, check);
+    Keys {
+        default,
+        managed,
+        cache,
+        bucket_keys,
+        providers,
+    }
+}
+
+fn check_cache(table: &CacheTable, check: &mut Check<'_>) -> KeyCache {
+    let serve_stale_seconds = check.seconds(
+        "keys.cache.serve_stale_seconds",
+        table.serve_stale_seconds,
+        &SERVE_STALE_SECONDS,
+    );
+    if !serve_stale_seconds.is_zero() {
+        check.unavailable("keys.cache.serve_stale_seconds", "serving stale keys");
+    }
+    KeyCache {
+        ttl: check.seconds("keys.cache.ttl_seconds", table.ttl_seconds, &TTL_SECONDS),
+        max_entries: check.number("keys.cache.max_entries", table.max_entries, &MAX_ENTRIES),
+        serve_stale: serve_stale_seconds,
+    }
+}
+
+fn check_bucket_keys(table: BucketKeysTable, check: &mut Check<'_>) -> BucketKeys {
+    let enabled = match table.enabled {
+        None => BucketKeysEnabled::Remote,
+        Some(Value::String(_, text)) if text == "remote" => BucketKeysEnabled::Remote,
+        Some(Value::Bool(_, false)) => BucketKeysEnabled::Never,
+        Some(Value::Bool(_, true)) => {
+            check.unavailable(
+                "keys.bucket_keys.enabled",
+                "bucket keys for the local keyring",
+            );
+            BucketKeysEnabled::Always
+        }
+        Some(_) => {
+            check.problem(
+                "keys.bucket_keys.enabled",
+                "must be \"remote\", true or false",
+            );
+            BucketKeysEnabled::Remote
+        }
+    };
+    if let Some(registry) = &table.registry {
+        if registry.contains("://") {
+            check_s3_url("keys.bucket_keys.registry", registry, check);
+        }
+        check.unavailable("keys.bucket_keys.registry", "a registry of bucket keys");
+    }
+    let lifetime = check.seconds(
+        "keys.bucket_keys.lifetime_seconds",
+        table.lifetime_seconds,
+        &BUCKET_KEY_SECONDS,
+    );
+    BucketKeys { enabled, lifetime }
+}
+
+fn check_providers(value: Option<Value>, check: &mut Check<'_>) -> Vec<Provider> {
+    let mut seen = Seen::default();
+    let mut providers = Vec::new();
+    if value.is_none() {
+        check.problem(
+            "keys.providers",
+            "missing: at least one [[keys.providers]] is needed",
+        );
+    }
+    for (key, element) in check.elements("keys.providers", value) {
+        let kind = element
+            .find_ref("kind")
+            .and_then(|kind| kind.as_str().map(str::to_owned));
+        match kind.as_deref() {
+            Some("local") => {
+                let Some(table) = check.read::<LocalTable>(&key, element) else {
+                    continue;
+                };
+                seen.name(&key, &table.name, check);
+                providers.push(Provider::Local(LocalProvider {
+                    keyring: check.resolve(&table.keyring),
+                    name: table.name,
+                }));
+            }
+            Some(remote) if remote::KINDS.contains(&remote) => {
+                if let Some((name, ids)) = remote::check(remote, &key, element, check) {
+                    seen.name(&key, &name, check);
+                    seen.ids(&key, &ids, check);
+                }
+                check.unavailable(format!("{key}.kind"), &format!("the provider \"{remote}\""));
+            }
+            Some(_) | None => check.problem(
+                format!("{key}.kind"),
+                "must be one of \"local\", \"aws-kms\", \"transit\", \"pkcs11\"",
+            ),
+        }
+    }
+    providers
+}
+
+/// Names and key ids met so far: both are unique over all providers.
+#[derive(Default)]
+struct Seen {
+    names: BTreeSet<String>,
+    ids: BTreeMap<String, String>,
+}
+
+impl Seen {
+    fn name(&mut self, key: &str, name: &str, check: &mut Check<'_>) {
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_fine) {
+            check.problem(
+                format!("{key}.name"),
+                "must be letters, digits, dashes, dots and underscores: it is a metric label",
+            );
+        }
+        if !self.names.insert(name.to_owned()) {
+            check.problem(format!("{key}.name"), "another provider has the same name");
+        }
+    }
+
+    fn ids(&mut self, key: &str, ids: &[String], check: &mut Check<'_>) {
+        for (index, id) in ids.iter().enumerate() {
+            let here = format!("{key}.keys[{index}]");
+            if let Some(other) = self.ids.insert(id.clone(), here.clone()) {
+                check.problem(here, format!("{other} serves the same key"));
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LocalTable {
+    #[serde(rename = "kind")]
+    _kind: String,
+    name: String,
+    keyring: PathBuf,
+}
+
+/// At most five minutes: it is the delay of a revocation.
+const TTL_SECONDS: Bounds = Bounds {
+    min: 0,
+    max: 300,
+    default: 60,
+};
+const MAX_ENTRIES: Bounds = Bounds {
+    min: 1,
+    max: 10_000_000,
+    default: 10_000,
+};
+const SERVE_STALE_SECONDS: Bounds = Bounds {
+    min: 0,
+    max: 86_400,
+    default: 0,
+};
+/// At most a day (keys.md, "The hierarchy").
+const BUCKET_KEY_SECONDS: Bounds = Bounds {
+    min: 60,
+    max: 86_400,
+    default: 86_400,
+};
+
+mod remote;

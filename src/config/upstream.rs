@@ -1,0 +1,364 @@
+//! The real S3: endpoint, addressing, credentials, timeouts and pool.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::{Authority, Uri};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+
+use super::problem::{Bounds, Check};
+use super::secret::SecretSource;
+use crate::secret::Secret;
+
+/// How the real S3 is reached.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Scheme, host and port.
+    pub endpoint: Endpoint,
+    /// Region that requests are signed for.
+    pub region: String,
+    /// Where the bucket name goes.
+    pub addressing: Addressing,
+    /// Whose name requests are signed in.
+    pub credentials: Credentials,
+    /// PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether all parts of an upload but the last must have the same size (Cloudflare R2).
+    pub equal_parts: bool,
+    /// Checksum trailer over the ciphertext.
+    pub checksum: UpstreamChecksum,
+    /// Which `ETag`s clients see.
+    pub etag: EtagStyle,
+    /// Where listings take plaintext sizes from.
+    pub list_sizes: ListSizes,
+    /// For a connection, TLS included, to be made.
+    pub connect_timeout: Duration,
+    /// For the response head, from the end of the request's body.
+    pub response_header_timeout: Duration,
+    /// For the next bytes of a body to move, in either direction.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub pool_idle: Duration,
+    /// Unused connections kept per host.
+    pub pool_max_idle: usize,
+}
+
+/// Scheme and authority of an S3 endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether it speaks TLS.
+    pub is_https: bool,
+    /// Host and, where it is not the scheme's own, port.
+    pub authority: Authority,
+}
+
+/// Where the bucket name goes in upstream requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Addressing {
+    /// `http://host/bucket/key`
+    Path,
+    /// `http://bucket.host/key`
+    VirtualHost,
+}
+
+/// Whose name upstream requests are signed in.
+#[derive(Debug)]
+pub enum Credentials {
+    /// The AWS default chain: environment, profile, web identity, container, instance.
+    DefaultChain,
+    /// A pair from the configuration.
+    Static(StaticCredentials),
+}
+
+/// An access key pair.
+#[derive(Debug)]
+pub struct StaticCredentials {
+    /// Access key id; not a secret.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: Secret<String>,
+    /// Token of temporary credentials.
+    pub session_token: Option<Secret<String>>,
+}
+
+/// Checksum trailer that uploads carry upstream, over the ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamChecksum {
+    /// `x-amz-checksum-crc64nvme`
+    Crc64Nvme,
+    /// None, for servers that know no `x-amz-checksum-*`.
+    None,
+}
+
+/// Which `ETag`s clients see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EtagStyle {
+    /// The upstream's with a dash, so that nobody takes it for the plaintext's MD5.
+    Dashed,
+    /// The upstream's unchanged.
+    Upstream,
+}
+
+/// Where listings take plaintext sizes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListSizes {
+    /// From the stored size.
+    Formula,
+    /// From a HEAD of each object.
+    Head,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpstreamTable {
+    endpoint: String,
+    region: Option<String>,
+    addressing: Option<Addressing>,
+    credentials: CredentialsTable,
+    tls: Option<TlsTable>,
+    equal_parts: Option<bool>,
+    checksum: Option<UpstreamChecksum>,
+    etag: Option<EtagStyle>,
+    list_sizes: Option<ListSizes>,
+    connect_timeout_seconds: Option<u64>,
+    response_header_timeout_seconds: Option<u64>,
+    idle_timeout_seconds: Option<u64>,
+    pool_idle_seconds: Option<u64>,
+    pool_max_idle: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    ca: Option<PathBuf>,
+}
+
+/// `"default-chain"` or a table.
+pub(super) enum CredentialsTable {
+    DefaultChain,
+    Static(StaticTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaticTable {
+    access_key_id: String,
+    secret_access_key: SecretSource,
+    session_token: Option<SecretSource>,
+}
+
+pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstream> {
+    let endpoint = endpoint(&table.endpoint, check);
+    let credentials = table.credentials.check("upstream.credentials", check);
+    let region = table.region.unwrap_or_else(|| "us-east-1".to_owned());
+    if region.is_empty() || region.contains(|c: char| c == '/' || c.is_whitespace()) {
+        check.problem("upstream.region", "must be a region name");
+    }
+    let ca = table.tls.and_then(|tls| tls.ca);
+    if ca.is_some() && endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https) {
+        check.problem("upstream.tls", "has no use: the endpoint is not https");
+    }
+    let list_sizes = table.list_sizes.unwrap_or(ListSizes::Formula);
+    if list_sizes == ListSizes::Head {
+        check.unavailable("upstream.list_sizes", "\"head\"");
+    }
+    let equal_parts = table.equal_parts.unwrap_or(false);
+    if equal_parts {
+        check.unavailable("upstream.equal_parts", "equal_parts = true");
+    }
+    let mut seconds =
+        |name, value, bounds| check.seconds(&format!("upstream.{name}"), value, bounds);
+    let connect_timeout = seconds(
+        "connect_timeout_seconds",
+        table.connect_timeout_seconds,
+        &CONNECT_SECONDS,
+    );
+    let response_header_timeout = seconds(
+        "response_header_timeout_seconds",
+        table.response_header_timeout_seconds,
+        &RESPONSE_HEADER_SECONDS,
+    );
+    let idle_timeout = seconds(
+        "idle_timeout_seconds",
+        table.idle_timeout_seconds,
+        &IDLE_SECONDS,
+    );
+    let pool_idle = seconds(
+        "pool_idle_seconds",
+        table.pool_idle_seconds,
+        &POOL_IDLE_SECONDS,
+    );
+    let pool_max_idle = check.count(
+        "upstream.pool_max_idle",
+        table.pool_max_idle,
+        &POOL_MAX_IDLE,
+    );
+    Some(Upstream {
+        endpoint: endpoint?,
+        region,
+        addressing: table.addressing.unwrap_or(Addressing::Path),
+        credentials: credentials?,
+        ca: ca.map(|ca| check.resolve(&ca)),
+        equal_parts,
+        checksum: table.checksum.unwrap_or(UpstreamChecksum::Crc64Nvme),
+        etag: table.etag.unwrap_or(EtagStyle::Dashed),
+        list_sizes,
+        connect_timeout,
+        response_header_timeout,
+        idle_timeout,
+        pool_idle,
+        pool_max_idle,
+    })
+}
+
+impl CredentialsTable {
+    pub(super) fn check(self, key: &str, check: &mut Check<'_>) -> Option<Credentials> {
+        match self {
+            Self::DefaultChain => Some(Credentials::DefaultChain),
+            Self::Static(table) => {
+                let session_token = match table.session_token {
+                    Some(token) => Some(token.fetch(&format!("{key}.session_token"), check)?),
+                    None => None,
+                };
+                let secret_key = format!("{key}.secret_access_key");
+                let secret_access_key = table.secret_access_key.fetch(&secret_key, check);
+                access_key_id(&format!("{key}.access_key_id"), &table.access_key_id, check);
+                Some(Credentials::Static(StaticCredentials {
+                    access_key_id: table.access_key_id,
+                    secret_access_key: secret_access_key?,
+                    session_token,
+                }))
+            }
+        }
+    }
+}
+
+/// An access key id stands inside signatures' scopes: no separators of theirs, no blanks.
+pub(super) fn access_key_id(key: &str, id: &str, check: &mut Check<'_>) {
+    let is_fine = |byte: u8| byte.is_ascii_graphic() && !b"/,=&".contains(&byte);
+    if !(1..=128).contains(&id.len()) || !id.bytes().all(is_fine) {
+        check.problem(
+            key,
+            "must be 1 to 128 visible ASCII characters without / , = &",
+        );
+    }
+}
+
+impl<'de> Deserialize<'de> for CredentialsTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CredentialsVisitor)
+    }
+}
+
+struct CredentialsVisitor;
+
+impl<'de> Visitor<'de> for CredentialsVisitor {
+    type Value = CredentialsTable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"default-chain\" or a table with access_key_id and secret_access_key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CredentialsTable, E> {
+        if text == "default-chain" {
+            return Ok(CredentialsTable::DefaultChain);
+        }
+        Err(E::invalid_value(
+            serde::de::Unexpected::Other("string"),
+            &self,
+        ))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CredentialsTable, A::Error> {
+        StaticTable::deserialize(MapAccessDeserializer::new(map)).map(CredentialsTable::Static)
+    }
+}
+
+fn endpoint(text: &str, check: &mut Check<'_>) -> Option<Endpoint> {
+    let parsed = parse_endpoint(text);
+    if parsed.is_none() {
+        check.problem(
+            "upstream.endpoint",
+            "must be http:// or https://, a host and perhaps a port",
+        );
+    }
+    parsed
+}
+
+fn parse_endpoint(text: &str) -> Option<Endpoint> {
+    let uri: Uri = text.parse().ok()?;
+    let is_https = match uri.scheme_str()? {
+        "https" => true,
+        "http" => false,
+        _ => return None,
+    };
+    let authority = uri.authority()?.clone();
+    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    let has_user = authority.as_str().contains('@');
+    (is_bare && !has_user && !authority.host().is_empty()).then_some(Endpoint {
+        is_https,
+        authority,
+    })
+}
+
+const CONNECT_SECONDS: Bounds = Bounds {
+    min: 1,
+    max: 300,
+    default: 10,
+};
+/// Servers answer a long server-side copy late.
+const RESPONSE_HEADER_SECONDS: Bounds = Bounds {
+    min: 1,
+    max: 3_600,
+    default: 120,
+};
+const IDLE_SECONDS: Bounds = Bounds {
+    min: 1,
+    max: 3_600,
+    default: 60,
+};
+/// Shorter than servers keep idle connections, so that a request rarely meets one just closed.
+const POOL_IDLE_SECONDS: Bounds = Bounds {
+    min: 1,
+    max: 3_600,
+    default: 20,
+};
+const POOL_MAX_IDLE: Bounds = Bounds {
+    min: 0,
+    max: 100_000,
+    default: 256,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_a_scheme_a_host_and_perhaps_a_port() {
+        for text in [
+            "http://127.0.0.1:8333",
+            "https://s3.eu-central-1.amazonaws.com/",
+            "http://[::1]:1",
+        ] {
+            assert!(parse_endpoint(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "127.0.0.1:8333",
+            "ftp://host",
+            "http://",
+            "http://host/path",
+            "http://host?x",
+            "http://user@host",
+            "http://ho st",
+        ] {
+            assert!(parse_endpoint(text).is_none(), "{text}");
+        }
+    }
+}

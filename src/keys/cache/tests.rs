@@ -1,0 +1,193 @@
+//! Expiry that really drops, purges that hold, flights that are shared.
+
+use std::sync::Weak;
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::keys::provider::Outage;
+use crate::keys::types::ProviderKind;
+
+fn cache(ttl: Duration, max_entries: u64) -> KeyCache {
+    KeyCache::new(CacheSettings::new(ttl, max_entries).unwrap())
+}
+
+fn place(text: &str) -> CacheKey {
+    CacheKey::of([text.as_bytes(), b"", b"", b""])
+}
+
+fn id(name: &str) -> KeyId {
+    KeyId {
+        provider: ProviderKind::Local,
+        id: name.to_owned(),
+    }
+}
+
+async fn fill(cache: &KeyCache, text: &str, wrapped_by: &str) -> Arc<DataKey> {
+    let unwrap = async { Ok(DataKey::new([7; 32])) };
+    cache
+        .get_or_unwrap(place(text), id(wrapped_by), unwrap)
+        .await
+        .0
+        .unwrap()
+}
+
+/// Maintains until `gone`, as the application's timer does.
+async fn maintained_until(cache: &KeyCache, gone: impl Fn() -> bool) -> bool {
+    for _ in 0..200 {
+        cache.maintain().await;
+        if gone() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+#[test]
+fn the_time_to_live_is_bounded() {
+    assert!(CacheSettings::new(Duration::from_mins(5), 1).is_ok());
+    let refused = CacheSettings::new(Duration::from_secs(301), 1).unwrap_err();
+    assert!(refused.to_string().contains("300 seconds, not 301"));
+}
+
+#[test]
+fn places_tell_every_part_and_border_apart() {
+    let parts: [[&[u8]; 4]; 6] = [
+        [b"ab", b"c", b"d", b"e"],
+        [b"a", b"bc", b"d", b"e"],
+        [b"ab", b"cd", b"", b"e"],
+        [b"ab", b"c", b"de", b""],
+        [b"ab", b"c", b"d", b"f"],
+        [b"", b"", b"", b""],
+    ];
+    let places: std::collections::HashSet<_> = parts.map(CacheKey::of).into_iter().collect();
+    assert_eq!(places.len(), parts.len());
+    assert_eq!(CacheKey::of(parts[0]), CacheKey::of(parts[0]));
+}
+
+#[tokio::test]
+async fn a_second_request_is_a_hit_and_runs_nothing() {
+    let cache = cache(Duration::from_mins(1), 10);
+    let first = fill(&cache, "a", "k").await;
+    let never = async { Err(KeyError::Denied) };
+    let (second, hit) = cache.get_or_unwrap(place("a"), id("k"), never).await;
+    assert!(hit);
+    assert!(Arc::ptr_eq(&first, &second.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_concurrent_requests_unwrap_once() {
+    let cache = Arc::new(cache(Duration::from_mins(1), 10));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(tokio::sync::Barrier::new(100));
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let (cache, calls, gate) = (cache.clone(), calls.clone(), gate.clone());
+            tokio::spawn(async move {
+                gate.wait().await;
+                let unwrap = async {
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Ok(DataKey::new([7; 32]))
+                };
+                cache.get_or_unwrap(place("a"), id("k"), unwrap).await
+            })
+        })
+        .collect();
+    let mut hits = 0;
+    for task in tasks {
+        let (found, hit) = task.await.unwrap();
+        assert_eq!(found.unwrap().expose(), &[7; 32]);
+        hits += usize::from(hit);
+    }
+    assert_eq!((calls.load(Ordering::SeqCst), hits), (1, 99));
+}
+
+#[tokio::test]
+async fn failures_are_not_remembered() {
+    let cache = cache(Duration::from_mins(1), 10);
+    let failing = async { Err(KeyError::Unavailable(Outage::Unreachable)) };
+    let (failed, hit) = cache.get_or_unwrap(place("a"), id("k"), failing).await;
+    assert_eq!(
+        failed.unwrap_err(),
+        KeyError::Unavailable(Outage::Unreachable)
+    );
+    assert!(!hit);
+    fill(&cache, "a", "k").await;
+}
+
+#[tokio::test]
+async fn an_expired_key_is_wiped_by_the_timer_and_not_before_its_last_user_is_done() {
+    let cache = cache(Duration::from_millis(50), 10);
+    let idle: Weak<DataKey> = Arc::downgrade(&fill(&cache, "idle", "k").await);
+    let in_use = fill(&cache, "in use", "k").await;
+    assert!(idle.upgrade().is_some());
+    let gone = || idle.upgrade().is_none() && Arc::strong_count(&in_use) == 1;
+    assert!(maintained_until(&cache, gone).await);
+    assert_eq!(cache.len(), 0);
+    assert_eq!(in_use.expose(), &[7; 32], "a key in use is never wiped");
+}
+
+#[tokio::test]
+async fn a_purge_takes_the_keys_of_one_wrapping_key_only() {
+    let cache = cache(Duration::from_mins(1), 10);
+    let purged = Arc::downgrade(&fill(&cache, "a", "old").await);
+    let kept = fill(&cache, "b", "new").await;
+    cache.purge(id("old")).await;
+    assert!(maintained_until(&cache, || purged.upgrade().is_none()).await);
+    let unwrap = async { Ok(DataKey::new([8; 32])) };
+    let (again, hit) = cache.get_or_unwrap(place("a"), id("old"), unwrap).await;
+    assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+    assert!(Arc::ptr_eq(&kept, &fill(&cache, "b", "new").await));
+}
+
+#[tokio::test]
+async fn an_unwrap_that_a_purge_overtook_does_not_stay() {
+    let cache = cache(Duration::from_mins(1), 10);
+    let overtaken = async {
+        cache.purge(id("k")).await;
+        Ok(DataKey::new([7; 32]))
+    };
+    let (found, _) = cache.get_or_unwrap(place("a"), id("k"), overtaken).await;
+    assert_eq!(found.unwrap().expose(), &[7; 32]);
+    let unwrap = async { Ok(DataKey::new([8; 32])) };
+    let (again, hit) = cache.get_or_unwrap(place("a"), id("k"), unwrap).await;
+    assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+}
+
+#[tokio::test]
+async fn a_cancelled_request_does_not_fail_those_who_wait() {
+    let cache = Arc::new(cache(Duration::from_mins(1), 10));
+    let stuck = {
+        let cache = cache.clone();
+        tokio::spawn(async move {
+            let never = std::future::pending::<Result<DataKey, KeyError>>();
+            cache.get_or_unwrap(place("a"), id("k"), never).await.1
+        })
+    };
+    tokio::task::yield_now().await;
+    let waiting = {
+        let cache = cache.clone();
+        tokio::spawn(async move { fill(&cache, "a", "k").await })
+    };
+    tokio::task::yield_now().await;
+    stuck.abort();
+    assert_eq!(waiting.await.unwrap().expose(), &[7; 32]);
+}
+
+#[tokio::test]
+async fn the_number_of_entries_is_bounded_and_zero_switches_off() {
+    let bounded = cache(Duration::from_mins(1), 3);
+    for index in 0..50 {
+        fill(&bounded, &index.to_string(), "k").await;
+        bounded.maintain().await;
+        assert!(bounded.len() <= 3);
+    }
+    for off in [cache(Duration::ZERO, 10), cache(Duration::from_mins(1), 0)] {
+        fill(&off, "a", "k").await;
+        off.maintain().await;
+        let unwrap = async { Ok(DataKey::new([8; 32])) };
+        let (again, hit) = off.get_or_unwrap(place("a"), id("k"), unwrap).await;
+        assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+    }
+}

@@ -1,0 +1,199 @@
+//! The local keyring: key-encryption keys in a file of mode 0600, the embedded default.
+//!
+//! ```text
+//! wrap  = salt(32) || GCM(HKDF-SHA-512(material, salt, "s3seal.v1.local-wrap" || be32 version), nonce 0, data key, AAD = context)
+//! check = HMAC-SHA-256(material, "s3seal.v1.check")[..8]
+//! ```
+//! A key per wrap, so the number of wraps has no limit that matters. [`Keyring`] holds the rules,
+//! [`update`] changes a file by them, [`LocalProvider`] serves one. Material lies in the file as it is; sealing
+//! it by a passphrase or by another provider is not built yet.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use crate::keys::entropy::random_bytes;
+use crate::keys::provider::{KeyError, KeyProvider};
+use crate::keys::service::ServedKey;
+use crate::keys::types::{
+    DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
+};
+use crate::keys::wrap::{WrapError, WrapInfo, derived_unwrap, derived_wrap};
+
+mod defect;
+mod edit;
+mod file;
+mod keyring;
+mod material;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use defect::Defect;
+pub use edit::{Change, EditError, NewKey};
+pub use file::ParseError;
+pub use keyring::{Key, Keyring, Origin, State, Version};
+pub use material::{CHECK_LEN, MATERIAL_LEN, Material, ZeroMaterial};
+pub use store::{KeyringError, UpdateError, WhenMissing, update};
+
+/// A keyring file as a key provider.
+///
+/// Requests are served from memory and never wait for a reload, which swaps the whole keyring.
+#[derive(Debug)]
+pub struct LocalProvider {
+    path: PathBuf,
+    loaded: ArcSwap<Loaded>,
+    /// Reloads take turns, so that an older file never replaces a newer one.
+    reloading: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    keyring: Keyring,
+    stamp: store::Stamp,
+}
+
+impl LocalProvider {
+    /// Loads a keyring file, which must exist. Blocks on the disk.
+    pub fn open(path: &Path) -> Result<Self, KeyringError> {
+        Ok(Self {
+            path: path.to_owned(),
+            loaded: ArcSwap::from_pointee(Loaded::read(path)?),
+            reloading: Mutex::new(()),
+        })
+    }
+
+    /// Reads the file again and swaps it in as a whole; a broken file changes nothing.
+    ///
+    /// Blocks on the disk: not for request tasks. Keys that were unwrapped before stay in the
+    /// cache until they expire or are purged.
+    pub fn reload(&self) -> Result<(), KeyringError> {
+        let _turn = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.loaded.store(Loaded::read(&self.path)?.into());
+        Ok(())
+    }
+
+    /// Reloads if the file is another one than was loaded; says whether it did.
+    ///
+    /// Blocks for one `stat`. As long as a changed file is broken, every call fails again.
+    pub fn reload_if_changed(&self) -> Result<bool, KeyringError> {
+        if store::Stamp::read(&self.path)? == self.loaded.load().stamp {
+            return Ok(false);
+        }
+        self.reload().map(|()| true)
+    }
+
+    /// The names that the keyring serves now: what the key service routes by.
+    pub fn served(&self) -> Vec<ServedKey> {
+        let loaded = self.loaded.load();
+        let keys = loaded.keyring.keys().iter();
+        keys.map(|key| ServedKey {
+            id: key.id().to_owned(),
+            aliases: key.aliases().to_vec(),
+        })
+        .collect()
+    }
+
+    fn wrap_now(
+        &self,
+        key: &KeyRef,
+        data_key: &DataKey,
+        context: &WrapContext,
+    ) -> Result<WrappedDataKey, KeyError> {
+        let loaded = self.loaded.load();
+        let material = loaded.keyring.wrapping(key)?;
+        let salt = random_bytes()?;
+        let (info, context) = (local(key), &context.bytes);
+        Ok(derived_wrap(
+            material.expose(),
+            info,
+            data_key,
+            context,
+            *salt,
+        ))
+    }
+
+    fn unwrap_now(
+        &self,
+        key: &KeyRef,
+        wrapped: &WrappedDataKey,
+        context: &WrapContext,
+    ) -> Result<DataKey, KeyError> {
+        let loaded = self.loaded.load();
+        let material = loaded.keyring.unwrapping(key)?;
+        let (info, context) = (local(key), &context.bytes);
+        derived_unwrap(material.expose(), info, wrapped, context).map_err(KeyError::from)
+    }
+}
+
+#[async_trait]
+impl KeyProvider for LocalProvider {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Local
+    }
+
+    async fn describe(&self, name: &str) -> Result<KeyRef, KeyError> {
+        self.loaded.load().keyring.active(name)
+    }
+
+    async fn generate(
+        &self,
+        key: &KeyRef,
+        context: &WrapContext,
+    ) -> Result<FreshDataKey, KeyError> {
+        let data_key = DataKey::new(*random_bytes()?);
+        let wrapped = self.wrap_now(key, &data_key, context)?;
+        Ok(FreshDataKey { data_key, wrapped })
+    }
+
+    async fn wrap(
+        &self,
+        key: &KeyRef,
+        data_key: &DataKey,
+        context: &WrapContext,
+    ) -> Result<WrappedDataKey, KeyError> {
+        self.wrap_now(key, data_key, context)
+    }
+
+    async fn unwrap(
+        &self,
+        key: &KeyRef,
+        wrapped: &WrappedDataKey,
+        context: &WrapContext,
+    ) -> Result<DataKey, KeyError> {
+        self.unwrap_now(key, wrapped, context)
+    }
+
+    /// In memory: it can always answer.
+    async fn probe(&self) -> Result<(), KeyError> {
+        Ok(())
+    }
+}
+
+impl Loaded {
+    fn read(path: &Path) -> Result<Self, KeyringError> {
+        let (keyring, stamp) = Keyring::load_stamped(path)?;
+        Ok(Self { keyring, stamp })
+    }
+}
+
+/// What the wraps of a local key's version are derived for.
+fn local(key: &KeyRef) -> WrapInfo {
+    WrapInfo::Local {
+        version: key.version,
+    }
+}
+
+impl From<WrapError> for KeyError {
+    fn from(error: WrapError) -> Self {
+        match error {
+            WrapError::Length => Self::Malformed,
+            WrapError::Refused => Self::ContextMismatch,
+        }
+    }
+}

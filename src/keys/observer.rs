@@ -1,0 +1,37 @@
+//! What the key service tells about itself, so that it needs to know no metrics.
+
+/// Receives counts and durations; called on the request path, so it must not block.
+///
+/// Labels are bounded: kinds of providers, calls and outcomes, never names of keys.
+pub trait KeyObserver: Send + Sync + 'static {
+    /// One attempt at a provider call ended. `outcome` is `"ok"` or [`KeyError::outcome`].
+    ///
+    /// [`KeyError::outcome`]: crate::keys::KeyError::outcome
+    fn provider_call(
+        &self,
+        provider: &'static str,
+        call: &'static str,
+        outcome: &'static str,
+        seconds: f64,
+    );
+
+    /// An unwrapped key came from the cache, or from another request's unwrap in flight.
+    fn cache_hit(&self);
+
+    /// A provider had to unwrap.
+    fn cache_miss(&self);
+
+    /// Unwrapped keys held now; reported by every maintenance and purge.
+    fn cache_entries(&self, entries: u64);
+}
+
+/// An observer that looks away: for commands and tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl KeyObserver for NoObserver {
+    fn provider_call(&self, _: &'static str, _: &'static str, _: &'static str, _: f64) {}
+    fn cache_hit(&self) {}
+    fn cache_miss(&self) {}
+    fn cache_entries(&self, _: u64) {}
+}

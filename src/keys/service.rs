@@ -1,0 +1,337 @@
+//! The key service: from a name to a provider, with cache, time limit and bounded retries.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+
+use crate::keys::cache::{CacheKey, CacheSettings, KeyCache};
+use crate::keys::entropy::random_bytes;
+use crate::keys::observer::KeyObserver;
+use crate::keys::policy::{AcceptedKey, KeyId};
+use crate::keys::provider::{KeyError, KeyProvider, Outage};
+use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
+
+mod routes;
+#[cfg(test)]
+mod tests;
+
+pub use routes::{RouteError, ServedKey};
+use routes::{Routes, Served};
+
+/// A configured provider with the keys it serves.
+pub struct ProviderSetup {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The provider.
+    pub provider: Arc<dyn KeyProvider>,
+    /// The keys that may be used; others that it might know are never asked for.
+    pub served: Vec<ServedKey>,
+}
+
+/// What the service needs to know from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyServiceSettings {
+    /// Id or alias of the named key that is used when neither client nor rule names one.
+    pub default: Option<String>,
+    /// Id or alias of the managed key, which no client names.
+    pub managed: Option<String>,
+    /// The unwrapped-key cache.
+    pub cache: CacheSettings,
+    /// Time for one request's provider call, its retries included.
+    pub provider_timeout: Duration,
+}
+
+impl Default for KeyServiceSettings {
+    fn default() -> Self {
+        Self {
+            default: None,
+            managed: None,
+            cache: CacheSettings::default(),
+            provider_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Wraps and unwraps data keys through whichever provider has the key.
+pub struct KeyService {
+    providers: Vec<Arc<dyn KeyProvider>>,
+    routes: Routes,
+    cache: KeyCache,
+    timeout: Duration,
+    observer: Arc<dyn KeyObserver>,
+}
+
+/// What has to be unwrapped, with everything that decides whether a cached answer is the same.
+#[derive(Clone, Copy, Debug)]
+pub struct UnwrapRequest<'a> {
+    /// The key of the envelope, after the rule accepted it.
+    pub key: &'a AcceptedKey,
+    /// The wrap in the envelope.
+    pub wrapped: &'a WrappedDataKey,
+    /// What the wrap is bound to.
+    pub context: &'a WrapContext,
+    /// The content header, 72 bytes.
+    pub header: &'a [u8],
+    /// The whole key envelope that `key` and `wrapped` were parsed from.
+    pub envelope: &'a [u8],
+    /// What makes the caller's right to keys different from another caller's; equal bytes share
+    /// cached keys.
+    pub grant: &'a [u8],
+}
+
+impl KeyService {
+    /// Refuses names that two keys share, and a default or managed key that nobody serves.
+    pub fn new(
+        setups: Vec<ProviderSetup>,
+        settings: KeyServiceSettings,
+        observer: Arc<dyn KeyObserver>,
+    ) -> Result<Self, RouteError> {
+        let mut providers = Vec::with_capacity(setups.len());
+        let mut served = Vec::with_capacity(setups.len());
+        for setup in setups {
+            served.push(Served {
+                provider: setup.name,
+                kind: setup.provider.kind(),
+                keys: setup.served,
+            });
+            providers.push(setup.provider);
+        }
+        Ok(Self {
+            providers,
+            routes: Routes::new(served, settings.default, settings.managed)?,
+            cache: KeyCache::new(settings.cache),
+            timeout: settings.provider_timeout,
+            observer,
+        })
+    }
+
+    /// Replaces the keys that a provider serves, after its keyring was reloaded. A refusal
+    /// leaves everything as it was.
+    pub fn set_served(&self, provider: &str, served: Vec<ServedKey>) -> Result<(), RouteError> {
+        self.routes.replace(provider, served)
+    }
+
+    /// The canonical key behind a configured id or alias: no provider is asked.
+    pub fn resolve(&self, name: &str) -> Option<KeyId> {
+        self.routes.current().resolve(name)
+    }
+
+    /// The default named key.
+    pub fn default_key(&self) -> Option<KeyId> {
+        self.routes.current().default.clone()
+    }
+
+    /// The managed key.
+    pub fn managed_key(&self) -> Option<KeyId> {
+        self.routes.current().managed.clone()
+    }
+
+    /// The version of a configured key that wraps now, by id or alias.
+    pub async fn describe(&self, name: &str) -> Result<KeyRef, KeyError> {
+        let routes = self.routes.current();
+        let provider = self.provider(routes.provider_of_name(name))?;
+        let key = self
+            .call(provider, "describe", || provider.describe(name))
+            .await?;
+        // An alias may have moved, in the provider, to a key that is not configured.
+        if routes.provider_of(&KeyId::from(&key)) != routes.provider_of_name(name) {
+            return Err(KeyError::NotFound);
+        }
+        Ok(key)
+    }
+
+    /// A new data key, wrapped by `key`.
+    pub async fn generate(
+        &self,
+        key: &KeyRef,
+        context: &WrapContext,
+    ) -> Result<FreshDataKey, KeyError> {
+        let provider = self.provider_of(key)?;
+        self.call(provider, "generate", || provider.generate(key, context))
+            .await
+    }
+
+    /// Wraps a data key by `key`.
+    pub async fn wrap(
+        &self,
+        key: &KeyRef,
+        data_key: &DataKey,
+        context: &WrapContext,
+    ) -> Result<WrappedDataKey, KeyError> {
+        let provider = self.provider_of(key)?;
+        self.call(provider, "wrap", || provider.wrap(key, data_key, context))
+            .await
+    }
+
+    /// Opens a wrap, from the cache where it was opened a moment ago.
+    pub async fn unwrap(&self, request: UnwrapRequest<'_>) -> Result<Arc<DataKey>, KeyError> {
+        let UnwrapRequest {
+            key,
+            wrapped,
+            context,
+            header,
+            envelope,
+            grant,
+        } = request;
+        let key = key.key();
+        let provider = self.provider_of(key)?;
+        let place = CacheKey::of([header, envelope, &context.bytes, grant]);
+        let unwrap = self.call(provider, "unwrap", || {
+            provider.unwrap(key, wrapped, context)
+        });
+        let (found, hit) = self.cache.get_or_unwrap(place, key.into(), unwrap).await;
+        if hit {
+            self.observer.cache_hit();
+        } else {
+            self.observer.cache_miss();
+        }
+        found
+    }
+
+    /// Moves a data key from one wrap to another: same data key, other key, version or context.
+    ///
+    /// Within one provider the provider does it, if it can without showing the data key.
+    pub async fn rewrap(
+        &self,
+        from: (&AcceptedKey, &WrapContext),
+        wrapped: &WrappedDataKey,
+        to: (&KeyRef, &WrapContext),
+    ) -> Result<WrappedDataKey, KeyError> {
+        let from = (from.0.key(), from.1);
+        let (source, target) = (self.provider_of(from.0)?, self.provider_of(to.0)?);
+        if Arc::ptr_eq(source, target) {
+            return self
+                .call(source, "rewrap", || source.rewrap(from, wrapped, to))
+                .await;
+        }
+        let unwrap = || source.unwrap(from.0, wrapped, from.1);
+        let data_key = self.call(source, "unwrap", unwrap).await?;
+        self.wrap(to.0, &data_key, to.1).await
+    }
+
+    /// Wraps and unwraps once with every configured key: the self-test at start.
+    ///
+    /// A key that an operator switched off is no failure, unless it is the default or managed
+    /// key: new objects need those.
+    pub async fn probe(&self) -> Result<(), ProbeError> {
+        let routes = self.routes.current();
+        for id in routes.keys() {
+            let needed = routes.default.as_ref() == Some(id) || routes.managed.as_ref() == Some(id);
+            match self.probe_key(id).await {
+                Ok(()) => {}
+                Err(KeyError::Disabled | KeyError::Destroyed) if !needed => {}
+                Err(source) => {
+                    return Err(ProbeError {
+                        key: id.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every provider answers now: readiness.
+    pub async fn ready(&self) -> Result<(), KeyError> {
+        for provider in &self.providers {
+            self.call(provider, "probe", || provider.probe()).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets every unwrapped key that `key` wrapped.
+    pub async fn purge(&self, key: KeyId) {
+        self.cache.purge(key).await;
+        self.observer.cache_entries(self.cache.len());
+    }
+
+    /// Really drops cached keys that have expired; to be called every second or so.
+    pub async fn maintain(&self) {
+        self.cache.maintain().await;
+        self.observer.cache_entries(self.cache.len());
+    }
+
+    async fn probe_key(&self, id: &KeyId) -> Result<(), KeyError> {
+        let key = self.describe(&id.id).await?;
+        let data_key = DataKey::new(*random_bytes()?);
+        let context = WrapContext {
+            bytes: PROBE_CONTEXT.to_vec(),
+            client: Vec::new(),
+            bucket: None,
+            object_key: None,
+        };
+        let wrapped = self.wrap(&key, &data_key, &context).await?;
+        let provider = self.provider_of(&key)?;
+        let unwrap = || provider.unwrap(&key, &wrapped, &context);
+        let opened = self.call(provider, "unwrap", unwrap).await?;
+        if *opened.expose() == *data_key.expose() {
+            Ok(())
+        } else {
+            Err(KeyError::Malformed)
+        }
+    }
+
+    /// One provider call: observed, repeated twice if the failure may pass, all of it in time.
+    async fn call<T, F>(
+        &self,
+        provider: &Arc<dyn KeyProvider>,
+        name: &'static str,
+        call: impl Fn() -> F,
+    ) -> Result<T, KeyError>
+    where
+        F: Future<Output = Result<T, KeyError>>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let attempt = || async {
+            let started = Instant::now();
+            let result = match timeout_at(deadline, call()).await {
+                Ok(result) => result,
+                Err(_elapsed) => Err(KeyError::Unavailable(Outage::Timeout)),
+            };
+            let outcome = result
+                .as_ref()
+                .map_or_else(|error| error.outcome(), |_| "ok");
+            let seconds = started.elapsed().as_secs_f64();
+            let kind = provider.kind().name();
+            self.observer.provider_call(kind, name, outcome, seconds);
+            result
+        };
+        attempt
+            .retry(RETRY)
+            .when(|error: &KeyError| error.is_transient())
+            .await
+    }
+
+    fn provider_of(&self, key: &KeyRef) -> Result<&Arc<dyn KeyProvider>, KeyError> {
+        self.provider(self.routes.current().provider_of(&key.into()))
+    }
+
+    fn provider(&self, index: Option<usize>) -> Result<&Arc<dyn KeyProvider>, KeyError> {
+        index
+            .and_then(|index| self.providers.get(index))
+            .ok_or(KeyError::NotFound)
+    }
+}
+
+/// A configured key that does not wrap and unwrap.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("key {:?} of a {} provider fails its self-test", .key.id, .key.provider.name())]
+pub struct ProbeError {
+    /// Which key.
+    pub key: KeyId,
+    /// What it answered.
+    pub source: KeyError,
+}
+
+/// Two more attempts, about 50 and 100 ms apart, spread so that many proxies do not come at once.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_millis(500))
+    .with_max_times(2)
+    .with_jitter();
+
+const PROBE_CONTEXT: &[u8] = b"s3seal.v1.probe";

@@ -1,0 +1,165 @@
+//! Which provider has which key: names are unique over all providers, and swapped as a whole.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+
+use crate::keys::policy::KeyId;
+use crate::keys::types::ProviderKind;
+
+/// A key that a provider may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedKey {
+    /// Canonical id: what envelopes hold.
+    pub id: String,
+    /// Other names that clients and rules may use.
+    pub aliases: Vec<String>,
+}
+
+/// What one provider serves.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) provider: String,
+    pub(super) kind: ProviderKind,
+    pub(super) keys: Vec<ServedKey>,
+}
+
+/// The current table, replaced as a whole when a keyring is reloaded.
+#[derive(Debug)]
+pub(super) struct Routes {
+    table: ArcSwap<Table>,
+    source: Mutex<Vec<Served>>,
+    default: Option<String>,
+    managed: Option<String>,
+}
+
+impl Routes {
+    pub(super) fn new(
+        served: Vec<Served>,
+        default: Option<String>,
+        managed: Option<String>,
+    ) -> Result<Self, RouteError> {
+        let table = Table::build(&served, default.as_deref(), managed.as_deref())?;
+        Ok(Self {
+            table: ArcSwap::from_pointee(table),
+            source: Mutex::new(served),
+            default,
+            managed,
+        })
+    }
+
+    pub(super) fn current(&self) -> Arc<Table> {
+        self.table.load_full()
+    }
+
+    pub(super) fn replace(&self, provider: &str, keys: Vec<ServedKey>) -> Result<(), RouteError> {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = source.clone();
+        let entry = changed
+            .iter_mut()
+            .find(|served| served.provider == provider);
+        let entry = entry.ok_or_else(|| RouteError::UnknownProvider(provider.to_owned()))?;
+        entry.keys = keys;
+        let table = Table::build(&changed, self.default.as_deref(), self.managed.as_deref())?;
+        self.table.store(Arc::new(table));
+        *source = changed;
+        Ok(())
+    }
+}
+
+/// Names and ids to the index of their provider.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    names: HashMap<String, KeyId>,
+    providers: HashMap<KeyId, usize>,
+    /// In the order of the configuration.
+    order: Vec<KeyId>,
+    pub(super) default: Option<KeyId>,
+    pub(super) managed: Option<KeyId>,
+}
+
+impl Table {
+    fn build(
+        served: &[Served],
+        default: Option<&str>,
+        managed: Option<&str>,
+    ) -> Result<Self, RouteError> {
+        let mut table = Self::default();
+        for (index, served) in served.iter().enumerate() {
+            for key in &served.keys {
+                table.add(index, served.kind, key)?;
+            }
+        }
+        table.default = table.needed(default)?;
+        table.managed = table.needed(managed)?;
+        match &table.managed {
+            Some(managed) if table.default.as_ref() == Some(managed) => {
+                Err(RouteError::ManagedIsNamed(managed.id.clone()))
+            }
+            Some(_) | None => Ok(table),
+        }
+    }
+
+    fn add(
+        &mut self,
+        provider: usize,
+        kind: ProviderKind,
+        key: &ServedKey,
+    ) -> Result<(), RouteError> {
+        let id = KeyId {
+            provider: kind,
+            id: key.id.clone(),
+        };
+        for name in std::iter::once(&key.id).chain(&key.aliases) {
+            if self.names.insert(name.clone(), id.clone()).is_some() {
+                return Err(RouteError::DuplicateName(name.clone()));
+            }
+        }
+        self.providers.insert(id.clone(), provider);
+        self.order.push(id);
+        Ok(())
+    }
+
+    fn needed(&self, name: Option<&str>) -> Result<Option<KeyId>, RouteError> {
+        let Some(name) = name else { return Ok(None) };
+        let found = self.resolve(name);
+        found
+            .map(Some)
+            .ok_or_else(|| RouteError::UnknownKey(name.to_owned()))
+    }
+
+    pub(super) fn resolve(&self, name: &str) -> Option<KeyId> {
+        self.names.get(name).cloned()
+    }
+
+    pub(super) fn keys(&self) -> &[KeyId] {
+        &self.order
+    }
+
+    pub(super) fn provider_of(&self, key: &KeyId) -> Option<usize> {
+        self.providers.get(key).copied()
+    }
+
+    pub(super) fn provider_of_name(&self, name: &str) -> Option<usize> {
+        self.provider_of(self.names.get(name)?)
+    }
+}
+
+/// Why a set of providers cannot be used: the configuration's fault.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RouteError {
+    /// Ids and aliases are unique over all providers.
+    #[error("the key id or alias {0:?} is used twice over all key providers")]
+    DuplicateName(String),
+    /// A managed key is never usable as a named key.
+    #[error("key {0:?} cannot be both the default and the managed key")]
+    ManagedIsNamed(String),
+    /// The default or managed key is nowhere.
+    #[error("no key provider serves the key {0:?}")]
+    UnknownKey(String),
+    /// No provider of this name was configured.
+    #[error("there is no key provider {0:?}")]
+    UnknownProvider(String),
+}

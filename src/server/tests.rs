@@ -1,0 +1,633 @@
+//! The server over real sockets.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    max_connections: 8,
+    tls_handshake_timeout: Duration::from_millis(300),
+    header_timeout: Duration::from_millis(300),
+    write_timeout: Duration::from_millis(300),
+    drain: Duration::from_secs(5),
+};
+/// Longer than anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the path asks for.
+#[derive(Default)]
+struct Script {
+    panics: AtomicUsize,
+}
+
+/// A body that promises `length` bytes and fails after `sent`, or goes on until they are out.
+struct Promise {
+    length: u64,
+    sent: u64,
+    fails_after: u64,
+}
+
+impl Body for Promise {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        if self.sent >= self.fails_after {
+            return Poll::Ready(Some(Err("a chunk did not verify")));
+        }
+        let left = self.length - self.sent;
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        let chunk = vec![b'x'; usize::try_from(left.min(65_536)).unwrap()];
+        self.sent += chunk.len() as u64;
+        Poll::Ready(Some(Ok(Frame::data(chunk.into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length - self.sent)
+    }
+}
+
+impl Handler for Script {
+    type Body = Promise;
+
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: Connection,
+    ) -> Response<Promise> {
+        let promise = |length, fails_after| {
+            let sent = 0;
+            Response::new(Promise {
+                length,
+                sent,
+                fails_after,
+            })
+        };
+        match request.uri().path() {
+            "/panic" => {
+                self.panics.fetch_add(1, Ordering::SeqCst);
+                panic!("scripted");
+            }
+            "/fail" => promise(1 << 20, 128 << 10),
+            "/slow" => {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                promise(5, u64::MAX)
+            }
+            "/hang" => std::future::pending().await,
+            "/endless" => promise(1 << 40, u64::MAX),
+            "/echo" => {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                promise(body.len() as u64, u64::MAX)
+            }
+            "/tls" => promise(u64::from(connection.is_tls), u64::MAX),
+            _ => promise(5, u64::MAX),
+        }
+    }
+}
+
+/// A running server, its address, and the switch that ends it.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<usize>,
+}
+
+async fn start(tls: Option<Arc<ServerConfig>>, limits: Limits) -> Running {
+    start_with(tls, limits, Arc::new(Script::default())).await
+}
+
+async fn start_with<H: Handler>(
+    tls: Option<Arc<ServerConfig>>,
+    limits: Limits,
+    handler: Arc<H>,
+) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = tokio::spawn(serve(listener, tls, limits, handler, async {
+        let _ = stopped.await;
+    }));
+    Running {
+        address,
+        stop,
+        ended,
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// One raw exchange: what the server sends until it closes, or the error that ended it.
+    async fn exchange(&self, request: &str) -> (String, std::io::Result<()>) {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_all(&mut stream).await
+    }
+
+    async fn stop(self) -> usize {
+        self.stop.send(()).unwrap();
+        timeout(PATIENCE, self.ended).await.unwrap().unwrap()
+    }
+}
+
+async fn read_all(stream: &mut TcpStream) -> (String, std::io::Result<()>) {
+    let mut received = Vec::new();
+    let outcome = timeout(PATIENCE, stream.read_to_end(&mut received))
+        .await
+        .unwrap();
+    (
+        String::from_utf8_lossy(&received).into_owned(),
+        outcome.map(|_| ()),
+    )
+}
+
+/// Reads until the text has been received.
+async fn read_until(stream: &mut TcpStream, text: &str) {
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains(text) {
+        assert_ne!(
+            timeout(PATIENCE, stream.read_buf(&mut received))
+                .await
+                .unwrap()
+                .unwrap(),
+            0
+        );
+    }
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn serves_and_keeps_connections() {
+    let server = start(None, LIMITS).await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        read_until(&mut stream, "xxxxx").await;
+    }
+    drop(stream);
+    let (answer, outcome) = server.exchange(GET_AND_CLOSE).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && outcome.is_ok(),
+        "{answer}"
+    );
+    assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_body_error_resets_the_connection() {
+    let server = start(None, LIMITS).await;
+    for version in ["1.1", "1.0"] {
+        let request = format!("GET /fail HTTP/{version}\r\nhost: x\r\n\r\n");
+        let (_, outcome) = server.exchange(&request).await;
+        let kind = outcome.unwrap_err().kind();
+        assert_eq!(kind, std::io::ErrorKind::ConnectionReset, "HTTP/{version}");
+    }
+    assert_eq!(server.stop().await, 0);
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_only() {
+    let handler = Arc::new(Script::default());
+    let limits = Limits {
+        header_timeout: PATIENCE,
+        ..LIMITS
+    };
+    let server = start_with(None, limits, Arc::clone(&handler)).await;
+    let mut other = server.connect().await;
+    other.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut other, "xxxxx").await;
+
+    let (answer, outcome) = server
+        .exchange("GET /panic HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert!(
+        answer.is_empty() && outcome.is_err(),
+        "{answer} {outcome:?}"
+    );
+    assert_eq!(handler.panics.load(Ordering::SeqCst), 1);
+
+    other.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut other, "xxxxx").await;
+    let (answer, _) = server.exchange(GET_AND_CLOSE).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_head_and_an_idle_connection_are_closed() {
+    let server = start(None, LIMITS).await;
+    for beginning in ["", "GET / HTTP/1.1\r\nhost:"] {
+        let started = tokio::time::Instant::now();
+        let (answer, _) = server.exchange(beginning).await;
+        assert!(!answer.contains("200"), "{answer}");
+        assert!(started.elapsed() >= LIMITS.header_timeout, "{beginning}");
+    }
+    // An answer that the client has not read yet survives the end of the connection.
+    let mut idle = server.connect().await;
+    idle.write_all(GET.as_bytes()).await.unwrap();
+    tokio::time::sleep(LIMITS.header_timeout * 3).await;
+    let (answer, outcome) = read_all(&mut idle).await;
+    assert!(
+        answer.ends_with("xxxxx") && outcome.is_ok(),
+        "{answer} {outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let limits = Limits {
+        max_connections: 1,
+        ..LIMITS
+    };
+    let server = start(None, limits).await;
+    let mut deaf = server.connect().await;
+    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // It holds the only slot: the next request is served once it is cut.
+    let (answer, _) = server.exchange(GET_AND_CLOSE).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait() {
+    let limits = Limits {
+        max_connections: 1,
+        header_timeout: PATIENCE,
+        ..LIMITS
+    };
+    let server = start(None, limits).await;
+    let mut first = server.connect().await;
+    first.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut first, "xxxxx").await;
+
+    let mut second = server.connect().await;
+    second.write_all(GET_AND_CLOSE.as_bytes()).await.unwrap();
+    let mut byte = [0];
+    let early = timeout(Duration::from_millis(200), second.read(&mut byte)).await;
+    assert!(early.is_err(), "served beyond the limit");
+    drop(first);
+    let (answer, _) = read_all(&mut second).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn too_long_heads_are_refused() {
+    let server = start(None, LIMITS).await;
+    let head = |size: usize| {
+        let filler = "a".repeat(size);
+        format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-filler: {filler}\r\n\r\n")
+    };
+    let (answer, _) = server.exchange(&head(15 * 1024)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (answer, _) = server.exchange(&head(17 * 1024)).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let many = "a: b\r\n".repeat(101);
+    let (answer, _) = server
+        .exchange(&format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"))
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+/// The refusal of an upload arrives although its body was never read.
+#[tokio::test]
+async fn an_answer_before_the_end_of_the_body_arrives() {
+    let server = start(None, LIMITS).await;
+    let mut stream = server.connect().await;
+    let length = 64 << 20;
+    let head = format!("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A client that looks for the answer only after it has sent a good deal.
+    for _ in 0..256 {
+        stream.write_all(&[0; 16_384]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut answer = vec![0; 12];
+    timeout(PATIENCE, stream.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn draining_finishes_requests_and_closes_idle_connections() {
+    let limits = Limits {
+        header_timeout: PATIENCE,
+        ..LIMITS
+    };
+    let server = start(None, limits).await;
+    let address = server.address;
+    let mut idle = server.connect().await;
+    idle.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut idle, "xxxxx").await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut fresh = server.connect().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    let stopping = tokio::spawn(server.stop());
+    let (answer, outcome) = read_all(&mut busy).await;
+    assert!(
+        answer.contains("200 OK") && answer.ends_with("xxxxx"),
+        "{answer}"
+    );
+    outcome.unwrap();
+    assert!(read_all(&mut idle).await.0.is_empty());
+    assert!(read_all(&mut fresh).await.0.is_empty());
+    assert_eq!(stopping.await.unwrap(), 0);
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn draining_cuts_what_takes_too_long() {
+    let limits = Limits {
+        drain: Duration::from_millis(200),
+        ..LIMITS
+    };
+    let server = start(None, limits).await;
+    let mut stuck = server.connect().await;
+    stuck
+        .write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.stop().await, 1);
+    let (answer, outcome) = read_all(&mut stuck).await;
+    assert!(
+        answer.is_empty() && outcome.is_err(),
+        "{answer} {outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn bodies_reach_the_handler() {
+    let server = start(None, LIMITS).await;
+    let body = "b".repeat(300_000);
+    let request = format!(
+        "PUT /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let (answer, _) = server.exchange(&request).await;
+    assert!(
+        answer.contains("content-length: 300000\r\n"),
+        "{}",
+        &answer[..100]
+    );
+}
+
+// --- TLS and HTTP/2 ---
+
+struct Certified {
+    folder: tempfile::TempDir,
+    roots: Arc<RootCertStore>,
+}
+
+fn certified() -> Certified {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(
+        folder.path().join("tls.key"),
+        made.signing_key.serialize_pem(),
+    )
+    .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    Certified {
+        folder,
+        roots: Arc::new(roots),
+    }
+}
+
+impl Certified {
+    fn server(&self) -> Arc<ServerConfig> {
+        let at = |name| self.folder.path().join(name);
+        tls::server_config(&at("tls.crt"), &at("tls.key")).unwrap()
+    }
+
+    async fn connect(
+        &self,
+        server: &Running,
+        alpn: &[&[u8]],
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = server.connect().await;
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap()
+    }
+
+    async fn http2(
+        &self,
+        server: &Running,
+    ) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+        let stream = self.connect(server, &[b"h2"]).await;
+        let executor = TokioExecutor::new();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(executor, TokioIo::new(stream))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    let uri = format!("https://localhost{path}");
+    Request::get(uri).body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn tls_speaks_http1_first_and_http2_when_asked() {
+    let certified = certified();
+    let server = start(Some(certified.server()), LIMITS).await;
+    for (offered, agreed) in [
+        (vec![], None),
+        (vec![&b"h2"[..], b"http/1.1"], Some(&b"http/1.1"[..])),
+        (vec![b"h2"], Some(b"h2")),
+    ] {
+        let stream = certified.connect(&server, &offered).await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed);
+    }
+    let mut stream = certified.connect(&server, &[]).await;
+    let request = "GET /tls HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+
+    let mut sender = certified.http2(&server).await;
+    let response = sender.send_request(get("/tls")).await.unwrap();
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "x"
+    );
+}
+
+#[tokio::test]
+async fn http2_body_errors_and_panics_reset_the_stream_only() {
+    let certified = certified();
+    let server = start(Some(certified.server()), LIMITS).await;
+    let mut sender = certified.http2(&server).await;
+    // The reset may overtake the head.
+    let error = match sender.send_request(get("/fail")).await {
+        Ok(response) => response.into_body().collect().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(format!("{error:?}").contains("INTERNAL_ERROR"), "{error:?}");
+    assert!(sender.send_request(get("/panic")).await.is_err());
+    let response = sender.send_request(get("/")).await.unwrap();
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "xxxxx"
+    );
+}
+
+#[tokio::test]
+async fn http2_drains_too() {
+    let certified = certified();
+    let server = start(Some(certified.server()), LIMITS).await;
+    let mut sender = certified.http2(&server).await;
+    let request = tokio::spawn(sender.send_request(get("/slow")));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(server.stop().await, 0);
+    let body = request.await.unwrap().unwrap().into_body();
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "xxxxx");
+}
+
+#[tokio::test]
+async fn a_body_error_over_tls_is_no_clean_end() {
+    let certified = certified();
+    let server = start(Some(certified.server()), LIMITS).await;
+    let mut stream = certified.connect(&server, &[]).await;
+    stream
+        .write_all(b"GET /fail HTTP/1.0\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    assert!(stream.read_to_end(&mut answer).await.is_err());
+}
+
+#[tokio::test]
+async fn a_slow_handshake_holds_up_nobody_and_is_cut() {
+    let certified = certified();
+    let server = start(Some(certified.server()), LIMITS).await;
+    let started = tokio::time::Instant::now();
+    let mut slow = server.connect().await;
+    slow.write_all(&[22, 3, 1]).await.unwrap();
+    let mut sender = certified.http2(&server).await;
+    assert!(sender.send_request(get("/")).await.is_ok());
+    let (answer, _) = read_all(&mut slow).await;
+    assert!(answer.is_empty());
+    assert!(started.elapsed() >= LIMITS.tls_handshake_timeout);
+}
+
+#[test]
+fn unusable_certificates_and_keys_are_named() {
+    let certified = certified();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let at = |name: &str| certified.folder.path().join(name);
+    std::fs::write(at("other.key"), other.signing_key.serialize_pem()).unwrap();
+    std::fs::write(at("empty"), "").unwrap();
+    std::fs::write(at("torn"), "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n").unwrap();
+    let refuse = |certificate: &str, key: &str| {
+        let error = tls::server_config(&at(certificate), &at(key))
+            .unwrap_err()
+            .to_string();
+        error.replace(&format!("{}/", certified.folder.path().display()), "")
+    };
+    assert_eq!(
+        refuse("tls.crt", "other.key"),
+        "other.key is not the private key of tls.crt"
+    );
+    assert_eq!(refuse("tls.crt", "empty"), "empty holds no private key");
+    assert_eq!(refuse("tls.crt", "tls.crt"), "tls.crt holds no private key");
+    assert_eq!(refuse("tls.key", "tls.key"), "tls.key holds no certificate");
+    assert_eq!(refuse("tls.crt", "torn"), "torn: not valid PEM");
+    assert!(refuse("none", "tls.key").starts_with("none: "));
+}
+
+// --- the admin listener ---
+
+async fn admin(readiness: fn() -> Result<(), String>, draining: admin::Draining) -> Running {
+    let render = || "s3seal_up 1\n".to_owned();
+    let handler = admin::Admin::new(render, readiness, draining);
+    start_with(None, admin::LIMITS, Arc::new(handler)).await
+}
+
+#[tokio::test]
+async fn the_admin_listener_answers_its_three_paths() {
+    let draining = admin::Draining::default();
+    let server = admin(|| Ok(()), draining.clone()).await;
+    let ask = async |method: &str, path: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        server.exchange(&request).await.0
+    };
+    let metrics = ask("GET", "/metrics").await;
+    assert!(metrics.starts_with("HTTP/1.1 200") && metrics.ends_with("\r\n\r\ns3seal_up 1\n"));
+    assert!(
+        metrics.contains("content-type: text/plain; version=0.0.4"),
+        "{metrics}"
+    );
+    assert!(ask("GET", "/healthz").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        ask("GET", "/readyz?verbose")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    let head = ask("HEAD", "/metrics").await;
+    assert!(
+        head.contains("content-length: 12\r\n") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    for path in ["/", "/metrics/", "/metrics-tenant", "/bucket/key"] {
+        assert!(ask("GET", path).await.starts_with("HTTP/1.1 404"), "{path}");
+    }
+    let refused = ask("POST", "/metrics").await;
+    assert!(refused.starts_with("HTTP/1.1 405") && refused.contains("allow: GET, HEAD"));
+
+    draining.begin();
+    assert!(ask("GET", "/readyz").await.ends_with("\r\n\r\ndraining\n"));
+    assert!(ask("GET", "/readyz").await.starts_with("HTTP/1.1 503"));
+    assert!(ask("GET", "/healthz").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    let missing = || Err("the key provider \"local\" does not answer".to_owned());
+    let server = admin(missing, admin::Draining::default()).await;
+    let request = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (answer, _) = server.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.ends_with("\"local\" does not answer\n"), "{answer}");
+}

@@ -1,0 +1,116 @@
+//! TLS of the S3 listener, from PEM files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Certificate and key cannot be used: the operator's to repair.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate is not one for a server, or the key is of a kind TLS cannot use.
+    #[error("{}: certificate or key cannot be used: {source}", .path.display())]
+    Invalid {
+        /// The certificate file.
+        path: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// The key belongs to another certificate.
+    #[error("{} is not the private key of {}", .key.display(), .path.display())]
+    Mismatch {
+        /// The certificate file.
+        path: PathBuf,
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The file is not PEM.
+    #[error("{}: not valid PEM", .path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds nothing of the kind that is wanted.
+    #[error("{} holds no {wanted}", .path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("{}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1).
+///
+/// TLS 1.2 and 1.3; HTTP/1.1, as S3 itself speaks, and HTTP/2 for clients that offer nothing else.
+pub fn server_config(
+    certificate: &Path,
+    private_key: &Path,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = read_chain(certificate)?;
+    let key = read_key(private_key)?;
+    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+    let invalid = |source: rustls::Error| {
+        let path = certificate.to_owned();
+        if matches!(source, rustls::Error::InconsistentKeys(_)) {
+            let key = private_key.to_owned();
+            TlsError::Mismatch { path, key }
+        } else {
+            TlsError::Invalid { path, source }
+        }
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(invalid)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(invalid)?;
+    // The server's order decides.
+    config.alpn_protocols = vec![HTTP1.to_vec(), HTTP2.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| pem_error(path, error, CERTIFICATE))?;
+    if chain.is_empty() {
+        return Err(pem_error(path, pem::Error::NoItemsFound, CERTIFICATE));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| pem_error(path, error, PRIVATE_KEY))
+}
+
+/// The errors' own texts may quote the file, which may hold a key: only their kind is told.
+fn pem_error(path: &Path, error: pem::Error, wanted: &'static str) -> TlsError {
+    let path = path.to_owned();
+    if let pem::Error::Io(source) = error {
+        TlsError::Read { path, source }
+    } else if matches!(error, pem::Error::NoItemsFound) {
+        TlsError::Empty { path, wanted }
+    } else {
+        TlsError::Pem { path }
+    }
+}
+
+/// ALPN name of HTTP/1.1.
+const HTTP1: &[u8] = b"http/1.1";
+/// ALPN name of HTTP/2.
+pub(super) const HTTP2: &[u8] = b"h2";
+const CERTIFICATE: &str = "certificate";
+const PRIVATE_KEY: &str = "private key";
