@@ -15,12 +15,12 @@ fn listing(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(document.len() as u64));
     for (name, piece) in [("whole", document.len()), ("8 KiB pieces", 8 * 1024)] {
         group.bench_function(name, |b| {
-            b.iter(|| rewrite(black_box(document.as_bytes()), piece))
+            b.iter(|| rewrite(black_box(document.as_bytes()), piece));
         });
     }
     // What moving the bytes costs without looking at them.
     group.bench_function("copy", |b| {
-        b.iter(|| black_box(document.as_bytes()).to_vec())
+        b.iter(|| black_box(document.as_bytes()).to_vec());
     });
     group.finish();
 }

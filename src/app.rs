@@ -37,9 +37,9 @@ use crate::s3::etag::ETagStyle;
 use crate::server::admin::{self, Admin, Draining};
 use crate::server::tls::{self, TlsError};
 use crate::server::{self, Limits};
-use crate::telemetry::{self, LogError};
 use crate::telemetry::metrics::{Direction, Metrics};
 use crate::telemetry::request_id::RequestIds;
+use crate::telemetry::{self, LogError};
 use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config};
 use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
 use crate::upstream::endpoint::{Addressing, Endpoint};
@@ -144,8 +144,9 @@ impl App {
         let upstream = build_upstream(&config.upstream, &metrics).await?;
         keys.probe().await?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
-        let authenticator =
-            Authenticator::new(AuthSettings { region: config.upstream.region.clone() });
+        let authenticator = Authenticator::new(AuthSettings {
+            region: config.upstream.region.clone(),
+        });
         let settings = Settings {
             etag_style: etag_style(config.upstream.etag),
             cipher: bulk_cipher(config.crypto.bulk_cipher),
@@ -166,7 +167,11 @@ impl App {
             cx,
             callers,
             authenticator,
-            Surroundings { domains: config.listen.domains, clock: now, ids: RequestIds::from_os()? },
+            Surroundings {
+                domains: config.listen.domains,
+                clock: now,
+                ids: RequestIds::from_os()?,
+            },
         );
         Ok(Self {
             listener: bind(config.listen.address).await?,
@@ -187,7 +192,10 @@ impl App {
 
     /// The address of `/metrics`, `/healthz` and `/readyz`.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
-        let listener = self.admin_listener.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let listener = self
+            .admin_listener
+            .as_ref()
+            .ok_or(io::ErrorKind::NotConnected)?;
         listener.local_addr()
     }
 
@@ -237,7 +245,13 @@ impl App {
         let Some(listener) = self.admin_listener.take() else {
             return tokio::spawn(std::future::ready(0));
         };
-        tokio::spawn(server::serve(listener, None, admin::LIMITS, Arc::new(handler), stop))
+        tokio::spawn(server::serve(
+            listener,
+            None,
+            admin::LIMITS,
+            Arc::new(handler),
+            stop,
+        ))
     }
 }
 
@@ -256,22 +270,29 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 /// Switches core dumps off: they would hold keys.
 pub fn harden() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     // Where the limit cannot be changed, the operator's is in force.
     let _ = setrlimit(Resource::Core, none);
 }
 
 /// The runtime that everything runs in.
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("s3seal").build()
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("s3seal")
+        .build()
 }
 
 /// Resolves at SIGTERM or SIGINT.
 pub async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("cannot watch signals");
         return std::future::pending().await;
     };
@@ -296,7 +317,10 @@ fn key_service(
                     served: provider.served(),
                     provider: provider.clone(),
                 });
-                keyrings.push(Keyring { name: local.name.clone(), provider });
+                keyrings.push(Keyring {
+                    name: local.name.clone(),
+                    provider,
+                });
             }
         }
     }
@@ -307,11 +331,16 @@ fn key_service(
         ..KeyServiceSettings::default()
     };
     let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
-    Ok((Arc::new(KeyService::new(setups, settings, observer)?), keyrings))
+    Ok((
+        Arc::new(KeyService::new(setups, settings, observer)?),
+        keyrings,
+    ))
 }
 
 fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    files.map(|files| tls::server_config(&files.certificate, &files.private_key)).transpose()
+    files
+        .map(|files| tls::server_config(&files.certificate, &files.private_key))
+        .transpose()
 }
 
 async fn build_upstream(
@@ -387,7 +416,9 @@ fn bulk_cipher(name: BulkCipherName) -> BulkCipher {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
 }
 
 /// What has to happen now and then: expired keys are dropped, keyrings reloaded, readiness asked.
@@ -405,7 +436,11 @@ async fn upkeep(
         for keyring in &keyrings {
             reload(keyring, &keys, &metrics).await;
         }
-        let state = keys.ready().await.err().map(|error| format!("keys: {error}"));
+        let state = keys
+            .ready()
+            .await
+            .err()
+            .map(|error| format!("keys: {error}"));
         if state != **not_ready.load() {
             not_ready.store(Arc::new(state));
         }
@@ -434,7 +469,10 @@ async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the clock of the composition root")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of the composition root"
+)]
 /// The time, for everything that needs it.
 pub fn now() -> OffsetDateTime {
     OffsetDateTime::from(std::time::SystemTime::now())
@@ -486,5 +524,11 @@ impl KeyObserver for KeyMetrics {
 }
 
 /// Operations whose series are looked up without a lock.
-const HOT_OPERATIONS: [&str; 6] =
-    ["GetObject", "HeadObject", "PutObject", "DeleteObject", "ListObjects", "ListObjectsV2"];
+const HOT_OPERATIONS: [&str; 6] = [
+    "GetObject",
+    "HeadObject",
+    "PutObject",
+    "DeleteObject",
+    "ListObjects",
+    "ListObjectsV2",
+];

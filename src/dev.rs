@@ -98,16 +98,22 @@ impl Place {
                 description: description.to_owned(),
             };
             let material = Material::generate().map_err(|error| failed(&error))?;
-            update(&keyring, WhenMissing::Create, |keyring| keyring.create(key, material, app::now()))
-                .map_err(|error| failed(&error))?;
+            update(&keyring, WhenMissing::Create, |keyring| {
+                keyring.create(key, material, app::now())
+            })
+            .map_err(|error| failed(&error))?;
         }
         Ok(())
     }
 
     /// Writes the configuration of this run, and loads it like `serve` would.
     fn configure(&self, listen: SocketAddr, upstream: SocketAddr) -> Result<Config, CommandError> {
-        let Identities { client_id, client_secret, upstream_id, upstream_secret } =
-            &self.identities;
+        let Identities {
+            client_id,
+            client_secret,
+            upstream_id,
+            upstream_secret,
+        } = &self.identities;
         let text = format!(
             "# Written by `s3seal dev` at every start.\n\
              [listen]\naddress = \"{listen}\"\n\n\
@@ -132,7 +138,11 @@ impl Place {
     /// Says where everything is and what to try.
     fn introduce(&self, address: SocketAddr) -> io::Result<()> {
         let dir = self.dir.display();
-        let Identities { client_id, client_secret, .. } = &self.identities;
+        let Identities {
+            client_id,
+            client_secret,
+            ..
+        } = &self.identities;
         write_private(
             &self.dir.join("aws-config"),
             &format!(
@@ -164,8 +174,16 @@ impl Place {
 impl Identities {
     fn random() -> io::Result<Self> {
         let text = |bytes: &[u8]| data_encoding::BASE32_NOPAD.encode(bytes);
-        let id = || random_bytes::<10>().map(|bytes| text(&*bytes)).map_err(io::Error::other);
-        let secret = || random_bytes::<25>().map(|bytes| text(&*bytes)).map_err(io::Error::other);
+        let id = || {
+            random_bytes::<10>()
+                .map(|bytes| text(&*bytes))
+                .map_err(io::Error::other)
+        };
+        let secret = || {
+            random_bytes::<25>()
+                .map(|bytes| text(&*bytes))
+                .map_err(io::Error::other)
+        };
         Ok(Self {
             client_id: format!("DEV{}", id()?),
             client_secret: secret()?,
@@ -181,9 +199,18 @@ async fn start_upstream(place: &Place) -> Result<SocketAddr, CommandError> {
     let files = FileSystem::new(place.dir.join("data"))
         .map_err(|error| CommandError::Failed(format!("embedded S3 server: {error:?}")))?;
     let mut service = S3ServiceBuilder::new(files);
-    let Identities { upstream_id, upstream_secret, .. } = &place.identities;
-    service.set_auth(SimpleAuth::from_single(upstream_id.as_str(), upstream_secret.as_str()));
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed(&error))?;
+    let Identities {
+        upstream_id,
+        upstream_secret,
+        ..
+    } = &place.identities;
+    service.set_auth(SimpleAuth::from_single(
+        upstream_id.as_str(),
+        upstream_secret.as_str(),
+    ));
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .map_err(|error| failed(&error))?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
     tokio::spawn(serve_upstream(listener, service.build()));
     Ok(address)
@@ -211,7 +238,12 @@ async fn serve_upstream(listener: TcpListener, service: S3Service) {
 /// Writes a file that only its owner reads.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())
 }
 

@@ -31,6 +31,8 @@
         clippy::expect_used,
         clippy::panic,
         clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::struct_field_names,
         reason = "a failing test may panic"
     )
 )]

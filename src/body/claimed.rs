@@ -34,7 +34,12 @@ pub struct ClaimedBody {
 impl ClaimedBody {
     /// Joins what arrives with the checks its headers asked for.
     pub fn new(source: Received, verifier: PayloadVerifier) -> Self {
-        Self { source, verifier: Some(verifier), ready: VecDeque::new(), proof: None }
+        Self {
+            source,
+            verifier: Some(verifier),
+            ready: VecDeque::new(),
+            proof: None,
+        }
     }
 
     /// Reads everything into one buffer of at most `limit` plaintext bytes.
@@ -54,7 +59,14 @@ impl ClaimedBody {
             }
         }
         let proof = self.take_proof().ok_or(BodyError::Aborted)?;
-        Ok((if gathered.is_empty() { whole } else { gathered.freeze() }, proof))
+        Ok((
+            if gathered.is_empty() {
+                whole
+            } else {
+                gathered.freeze()
+            },
+            proof,
+        ))
     }
 }
 
@@ -64,11 +76,15 @@ impl ProvenBody for ClaimedBody {
             if let Some(data) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(data)));
             }
-            let Some(verifier) = self.verifier.as_mut() else { return Poll::Ready(None) };
+            let Some(verifier) = self.verifier.as_mut() else {
+                return Poll::Ready(None);
+            };
             match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     // HTTP trailers carry nothing here: aws-chunked trailers are in the data.
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     let ready = &mut self.ready;
                     if let Err(error) = verifier.push(data, &mut |plain| ready.push_back(plain)) {
                         self.verifier = None;

@@ -58,7 +58,13 @@ impl ByteCount {
 impl Received {
     /// Wraps what hyper received; `bytes` counts the wire bytes of the body.
     pub fn new(inner: Incoming, side: Side, limit: Duration, bytes: ByteCount) -> Self {
-        Self { inner, side, limit, sleep: None, bytes }
+        Self {
+            inner,
+            side,
+            limit,
+            sleep: None,
+            bytes,
+        }
     }
 
     fn failed(&self, error: hyper::Error) -> BodyError {
@@ -87,7 +93,8 @@ impl HttpBody for Received {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.sleep = None;
-                if let Some(Ok(Some(data))) = frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))
+                if let Some(Ok(Some(data))) =
+                    frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))
                 {
                     self.bytes.add(data.len());
                 }
@@ -95,7 +102,9 @@ impl HttpBody for Received {
             }
             Poll::Pending => {
                 let limit = self.limit;
-                let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                let sleep = self
+                    .sleep
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
                 ready!(sleep.as_mut().poll(cx));
                 Poll::Ready(Some(Err(self.idle())))
             }

@@ -20,7 +20,10 @@ pub struct ListingBody<F> {
 impl<F: Fn(u64, Option<u32>) -> Option<u64> + Unpin> ListingBody<F> {
     /// Rewrites what the upstream sends.
     pub fn new(source: Received, rewriter: ListRewriter<F>) -> Self {
-        Self { source, rewriter: Some(rewriter) }
+        Self {
+            source,
+            rewriter: Some(rewriter),
+        }
     }
 
     fn poll_rewritten(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {

@@ -78,7 +78,10 @@ impl Body {
     /// Bytes that are all there, in pieces.
     pub fn chunks(chunks: Vec<Bytes>) -> Self {
         let left = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self::new(Chunks { chunks: chunks.into_iter(), left })
+        Self::new(Chunks {
+            chunks: chunks.into_iter(),
+            left,
+        })
     }
 
     /// Any other body.
@@ -147,7 +150,9 @@ where
     let mut first: Option<Bytes> = None;
     let mut gathered = bytes::BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
         let so_far = gathered.len() + first.as_ref().map_or(0, Bytes::len) + data.len();
         if so_far as u64 > limit {
             return Err(BodyError::TooLarge(limit));

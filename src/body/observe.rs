@@ -39,12 +39,19 @@ pub struct Observed<F: FnOnce(Sent)> {
 impl<F: FnOnce(Sent)> Observed<F> {
     /// `report` runs exactly once.
     pub fn new(inner: Body, report: F) -> Self {
-        Self { inner, bytes: 0, report: Some(report) }
+        Self {
+            inner,
+            bytes: 0,
+            report: Some(report),
+        }
     }
 
     fn finish(&mut self, end: End) {
         if let Some(report) = self.report.take() {
-            report(Sent { end, bytes: self.bytes });
+            report(Sent {
+                end,
+                bytes: self.bytes,
+            });
         }
     }
 }
@@ -82,7 +89,11 @@ impl<F: FnOnce(Sent)> Drop for Observed<F> {
     fn drop(&mut self) {
         // hyper does not poll a body again that is at its end, or whose announced length is out.
         let complete = self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0);
-        let end = if complete { End::Complete } else { End::Cancelled };
+        let end = if complete {
+            End::Complete
+        } else {
+            End::Cancelled
+        };
         self.finish(end);
     }
 }

@@ -31,8 +31,11 @@ pub struct OpenBody<B> {
     stored: BytesMut,
     ready: VecDeque<Bytes>,
     window: Window,
-    on_failure: Option<Box<dyn FnOnce(&BodyError) + Send>>,
+    on_failure: Option<OnFailure>,
 }
+
+/// Told about the first error of a body.
+struct OnFailure(Box<dyn FnOnce(&BodyError) + Send>);
 
 impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
     /// Opens what `source` yields. `on_failure` runs at most once, with the first error.
@@ -48,7 +51,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
             stored: BytesMut::new(),
             ready: VecDeque::new(),
             window,
-            on_failure: Some(Box::new(on_failure)),
+            on_failure: Some(OnFailure(Box::new(on_failure))),
         }
     }
 
@@ -79,12 +82,18 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
     }
 
     fn feed(&mut self, data: &[u8]) -> Result<(), BodyError> {
-        let drop = usize::try_from(self.window.stored_skip).unwrap_or(usize::MAX).min(data.len());
+        let drop = usize::try_from(self.window.stored_skip)
+            .unwrap_or(usize::MAX)
+            .min(data.len());
         self.window.stored_skip -= drop as u64;
         let (_, data) = data.split_at(drop);
-        let wanted = usize::try_from(self.window.stored).unwrap_or(usize::MAX).min(data.len());
+        let wanted = usize::try_from(self.window.stored)
+            .unwrap_or(usize::MAX)
+            .min(data.len());
         self.window.stored -= wanted as u64;
-        let Some(opener) = self.opener.as_mut() else { return Ok(()) };
+        let Some(opener) = self.opener.as_mut() else {
+            return Ok(());
+        };
         if self.stored.capacity() - self.stored.len() < wanted {
             self.stored.reserve(wanted.max(GATHER_LEN));
         }
@@ -134,7 +143,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for OpenBody
             Err(error) => {
                 self.opener = None;
                 self.ready.clear();
-                if let Some(report) = self.on_failure.take() {
+                if let Some(OnFailure(report)) = self.on_failure.take() {
                     report(&error);
                 }
                 Poll::Ready(Some(Err(error)))

@@ -23,32 +23,35 @@ pub struct RelayBody<S> {
 
 impl<S: ProvenBody> RelayBody<S> {
     /// Relays `source`; what became of it arrives on the receiver.
-    pub fn new(
-        source: S,
-        len: u64,
-    ) -> (Self, oneshot::Receiver<Result<PayloadProof, BodyError>>) {
+    pub fn new(source: S, len: u64) -> (Self, oneshot::Receiver<Result<PayloadProof, BodyError>>) {
         let (sender, receiver) = oneshot::channel();
         let outcome = Some(sender);
-        (Self { source, held: None, remaining: len, done: false, outcome }, receiver)
+        (
+            Self {
+                source,
+                held: None,
+                remaining: len,
+                done: false,
+                outcome,
+            },
+            receiver,
+        )
     }
 
     fn poll_proven(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
-            match ready!(self.source.poll_plain(cx)) {
-                Some(data) => {
-                    if let Some(previous) = self.held.replace(data?) {
-                        return Poll::Ready(Ok(Some(previous)));
-                    }
+            if let Some(data) = ready!(self.source.poll_plain(cx)) {
+                if let Some(previous) = self.held.replace(data?) {
+                    return Poll::Ready(Ok(Some(previous)));
                 }
-                None => {
-                    let proof = self.source.take_proof().ok_or(BodyError::Aborted)?;
-                    self.done = true;
-                    if let Some(outcome) = self.outcome.take() {
-                        let _ = outcome.send(Ok(proof));
-                    }
-                    return Poll::Ready(Ok(self.held.take()));
-                }
+                continue;
             }
+            let proof = self.source.take_proof().ok_or(BodyError::Aborted)?;
+            self.done = true;
+            if let Some(outcome) = self.outcome.take() {
+                let _ = outcome.send(Ok(proof));
+            }
+            return Poll::Ready(Ok(self.held.take()));
         }
     }
 }

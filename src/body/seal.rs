@@ -38,10 +38,7 @@ pub struct SealBody<S, K> {
 impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
     /// Seals `source`, which must yield exactly the plaintext length that `sealer` was made for.
     /// What became of it arrives on the receiver: the proof, or whose fault it was.
-    pub fn new(
-        source: S,
-        sealer: K,
-    ) -> (Self, oneshot::Receiver<Result<PayloadProof, BodyError>>) {
+    pub fn new(source: S, sealer: K) -> (Self, oneshot::Receiver<Result<PayloadProof, BodyError>>) {
         let (sender, receiver) = oneshot::channel();
         let body = Self {
             source,
@@ -66,7 +63,10 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
         ready!(self.poll_gather(cx, len))?;
         let is_last = self.unsealed == len as u64;
         if !is_last {
-            return Poll::Ready(self.seal_chunk().map(|()| Some(self.chunk.split().freeze())));
+            return Poll::Ready(
+                self.seal_chunk()
+                    .map(|()| Some(self.chunk.split().freeze())),
+            );
         }
         ready!(self.poll_source_end(cx))?;
         Poll::Ready(self.complete().map(Some))
@@ -175,9 +175,9 @@ fn sealed_kind(algorithm: ChecksumAlgorithm) -> Option<SealedChecksum> {
         ChecksumAlgorithm::Sha1 => Some(SealedChecksum::Sha1),
         ChecksumAlgorithm::Sha256 => Some(SealedChecksum::Sha256),
         ChecksumAlgorithm::Sha512 => Some(SealedChecksum::Sha512),
-        ChecksumAlgorithm::Xxhash3
-        | ChecksumAlgorithm::Xxhash64
-        | ChecksumAlgorithm::Xxhash128 => None,
+        ChecksumAlgorithm::Xxhash3 | ChecksumAlgorithm::Xxhash64 | ChecksumAlgorithm::Xxhash128 => {
+            None
+        }
     }
 }
 

@@ -70,9 +70,12 @@ impl<B> TrailerBody<B> {
                 if self.left_in_chunk == 0 {
                     return Err(BodyError::Aborted);
                 }
-                self.ready.push_back(format!("{:x}\r\n", self.left_in_chunk).into());
+                self.ready
+                    .push_back(format!("{:x}\r\n", self.left_in_chunk).into());
             }
-            let take = data.len().min(usize::try_from(self.left_in_chunk).unwrap_or(usize::MAX));
+            let take = data
+                .len()
+                .min(usize::try_from(self.left_in_chunk).unwrap_or(usize::MAX));
             self.ready.push_back(data.split_to(take));
             self.left_in_chunk -= take as u64;
             self.left -= take as u64;
@@ -88,7 +91,8 @@ impl<B> TrailerBody<B> {
 
     fn close(&mut self) {
         let checksum = BASE64.encode(&self.digest.finalize().to_be_bytes());
-        self.ready.push_back(format!("0\r\n{TRAILER_NAME}:{checksum}\r\n\r\n").into());
+        self.ready
+            .push_back(format!("0\r\n{TRAILER_NAME}:{checksum}\r\n\r\n").into());
     }
 }
 
@@ -153,7 +157,10 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_what_aws_documents() {
-        let wire = TrailerBody::new(Body::full("123456789"), 9).collect().await.unwrap();
+        let wire = TrailerBody::new(Body::full("123456789"), 9)
+            .collect()
+            .await
+            .unwrap();
         assert_eq!(
             wire.to_bytes(),
             // CRC-64/NVME of "123456789" is ae8b14860a799888.

@@ -20,9 +20,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    app::check(&config).map_err(|error| {
-        CommandError::Usage(format!("{}: {error}", args.config.display()))
-    })
+    app::check(&config)
+        .map_err(|error| CommandError::Usage(format!("{}: {error}", args.config.display())))
 }
 
 /// Loads a configuration, or says everything that is wrong with it.

@@ -68,7 +68,9 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             .map_err(|error| CommandError::Failed(error.to_string()))?;
         match response.status() {
             StatusCode::OK => describe(bucket, key, response.headers()),
-            status => Err(CommandError::Failed(format!("the upstream answers {status}"))),
+            status => Err(CommandError::Failed(format!(
+                "the upstream answers {status}"
+            ))),
         }
     })?;
     let text = if args.json {
@@ -77,17 +79,20 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     } else {
         shown.table()
     };
-    writeln!(std::io::stdout(), "{text}")
-        .map_err(|error| CommandError::Failed(error.to_string()))
+    writeln!(std::io::stdout(), "{text}").map_err(|error| CommandError::Failed(error.to_string()))
 }
 
 fn describe(bucket: &str, key: &str, headers: &http::HeaderMap) -> Result<Shown, CommandError> {
-    let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     let metadata = Metadata::parse(pairs)
         .map_err(|error| CommandError::Failed(error.to_string()))?
         .ok_or_else(|| CommandError::Failed("the object is not encrypted by s3seal".to_owned()))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let stored_size = text("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let stored_size = text("content-length")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let parts = text("etag").and_then(|tag| etag::ETag::new(tag).parts());
     let prefix = metadata.header.prefix();
     let head = metadata.envelope.head();
@@ -129,7 +134,9 @@ fn mode_name(envelope: &KeyEnvelope) -> &'static str {
 
 impl Shown {
     fn table(&self) -> String {
-        let plaintext = self.plaintext_size.map_or("impossible".to_owned(), |size| size.to_string());
+        let plaintext = self
+            .plaintext_size
+            .map_or_else(|| "impossible".to_owned(), |size| size.to_string());
         let context = serde_json::to_string(&self.encryption_context).unwrap_or_default();
         format!(
             "object             s3://{}/{}\n\

@@ -27,10 +27,10 @@ pub struct Args {
     /// The object key that it was written to
     #[arg(long)]
     key: String,
-    /// Value of x-amz-meta-s3seal-header
+    /// Value of `x-amz-meta-s3seal-header`
     #[arg(long, value_name = "V")]
     header: String,
-    /// Value of x-amz-meta-s3seal-key
+    /// Value of `x-amz-meta-s3seal-key`
     #[arg(long, value_name = "V")]
     envelope: String,
     /// Parts of a multipart object, as its ETag says
@@ -63,7 +63,10 @@ fn opener(key: ContentKey, length: u64, parts: Option<u32>) -> Result<Opener, Co
             Opener::single(BulkCipher::AwsLc, &key, length).map_err(|error| failed(&error))
         }
         Layout::Segmented => {
-            let announced = Announced { stored_len: length, parts };
+            let announced = Announced {
+                stored_len: length,
+                parts,
+            };
             // Whoever opens offline has no rule: an open end is what the header says it is.
             let walk = Walk::new(key.prefix(), announced, OpenEnds::Allow)
                 .map_err(|error| failed(&error))?;
@@ -76,30 +79,43 @@ fn opener(key: ContentKey, length: u64, parts: Option<u32>) -> Result<Opener, Co
 fn file_length(stdin: &io::StdinLock<'_>) -> Option<u64> {
     let metadata = rustix::fs::fstat(stdin).ok()?;
     let is_file = rustix::fs::FileType::from_raw_mode(metadata.st_mode).is_file();
-    is_file.then(|| u64::try_from(metadata.st_size).ok()).flatten()
+    is_file
+        .then(|| u64::try_from(metadata.st_size).ok())
+        .flatten()
 }
 
 fn content_key(args: &Args) -> Result<ContentKey, CommandError> {
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
-    let values = [(HEADER_NAME, args.header.as_bytes()), (KEY_NAME, args.envelope.as_bytes())];
+    let values = [
+        (HEADER_NAME, args.header.as_bytes()),
+        (KEY_NAME, args.envelope.as_bytes()),
+    ];
     let metadata = Metadata::parse(values)
         .map_err(|error| failed(&error))?
         .ok_or_else(|| failed(&"no metadata"))?;
     let head = metadata.envelope.head();
     let Wrapped::Direct(wrapped) = metadata.envelope.wrapped() else {
-        return Err(failed(&"the data key is wrapped by a bucket key: not in this version"));
+        return Err(failed(
+            &"the data key is wrapped by a bucket key: not in this version",
+        ));
     };
     if head.key().provider != ProviderKind::Local {
         let provider = head.key().provider.name();
-        return Err(CommandError::Failed(format!("the key is in a {provider} provider")));
+        return Err(CommandError::Failed(format!(
+            "the key is in a {provider} provider"
+        )));
     }
     let context = head
         .context(metadata.header.prefix(), &args.bucket, &args.key)
         .map_err(|error| failed(&error))?;
     let keyring = LocalProvider::open(&args.keyring).map_err(|error| failed(&error))?;
-    let data_key =
-        keyring.unwrap_now(head.key(), wrapped, &context).map_err(|error| failed(&error))?;
-    metadata.header.verify(&data_key).map_err(|error| failed(&error))
+    let data_key = keyring
+        .unwrap_now(head.key(), wrapped, &context)
+        .map_err(|error| failed(&error))?;
+    metadata
+        .header
+        .verify(&data_key)
+        .map_err(|error| failed(&error))
 }
 
 fn copy(
@@ -113,7 +129,9 @@ fn copy(
     let mut gathered = BytesMut::with_capacity(READ_LEN);
     let mut block = vec![0; READ_LEN];
     loop {
-        let read = stored.read(&mut block).map_err(|error| failed("reading", &error))?;
+        let read = stored
+            .read(&mut block)
+            .map_err(|error| failed("reading", &error))?;
         if read == 0 {
             break;
         }
@@ -128,7 +146,9 @@ fn copy(
             .map_err(|error| failed("the stored object is not intact", &error))?;
         written.map_err(|error| failed("writing", &error))?;
     }
-    opener.finish().map_err(|error| failed("the stored object is not intact", &error))?;
+    opener
+        .finish()
+        .map_err(|error| failed("the stored object is not intact", &error))?;
     plaintext.flush().map_err(|error| failed("writing", &error))
 }
 

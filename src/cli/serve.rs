@@ -25,9 +25,13 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 
 /// Builds and runs the proxy in the current runtime.
 pub async fn serve(config: Config) -> Result<(), CommandError> {
-    let app = App::build(config).await.map_err(|error| match error.is_configuration() {
-        true => CommandError::Usage(error.to_string()),
-        false => CommandError::Failed(error.to_string()),
+    let app = App::build(config).await.map_err(|error| {
+        let text = super::chain(&error);
+        if error.is_configuration() {
+            CommandError::Usage(text)
+        } else {
+            CommandError::Failed(text)
+        }
     })?;
     app.run(app::shutdown_signal()).await;
     Ok(())

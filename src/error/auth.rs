@@ -10,25 +10,36 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 pub(super) fn to_s3(error: &AuthError) -> S3Error {
     let s3 = S3Error::with_message(code(error), error.message());
     match error {
-        AuthError::Expired { expires_seconds, expires, server_time } => s3
+        AuthError::Expired {
+            expires_seconds,
+            expires,
+            server_time,
+        } => s3
             .detail("X-Amz-Expires", expires_seconds.to_string())
             .detail("Expires", timestamp(*expires))
             .detail("ServerTime", timestamp(*server_time)),
-        AuthError::InvalidContentSha256 { value } => {
-            s3.detail("ArgumentName", "x-amz-content-sha256").detail("ArgumentValue", value)
-        }
+        AuthError::InvalidContentSha256 { value } => s3
+            .detail("ArgumentName", "x-amz-content-sha256")
+            .detail("ArgumentValue", value),
         AuthError::SignatureDoesNotMatch(mismatch) => comparison(s3, mismatch),
-        AuthError::Skewed { request_time, server_time } => s3
+        AuthError::Skewed {
+            request_time,
+            server_time,
+        } => s3
             .detail("RequestTime", request_time)
             .detail("ServerTime", timestamp(*server_time))
-            .detail("MaxAllowedSkewMilliseconds", MAX_SKEW_MILLISECONDS.to_string()),
-        AuthError::UnknownAccessKey { access_key_id } => {
-            s3.detail("AWSAccessKeyId", access_key_id)
-        }
+            .detail(
+                "MaxAllowedSkewMilliseconds",
+                MAX_SKEW_MILLISECONDS.to_string(),
+            ),
+        AuthError::UnknownAccessKey { access_key_id } => s3.detail("AWSAccessKeyId", access_key_id),
         AuthError::UnsignedHeaders { names } => s3.detail("HeadersNotSigned", names.join(", ")),
         AuthError::UnsupportedScheme => s3.detail("ArgumentName", "Authorization"),
         AuthError::WrongRegion { expected, .. } => s3.detail("Region", expected),
-        AuthError::NotYetValid { request_time, server_time } => s3
+        AuthError::NotYetValid {
+            request_time,
+            server_time,
+        } => s3
             .detail("RequestTime", request_time)
             .detail("ServerTime", timestamp(*server_time)),
         AuthError::ConflictingParameter { .. }

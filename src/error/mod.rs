@@ -152,7 +152,7 @@ impl Error {
             Self::Body(error) => body_to_s3(error),
             Self::Upstream(error) => upstream_to_s3(error),
             Self::UpstreamAnswer(_) | Self::Envelope(_) => S3Error::new(ErrorCode::InternalError),
-            Self::Key(error) => key_to_s3(error),
+            Self::Key(error) => key_to_s3(*error),
             Self::Stored(error) => stored_to_s3(error),
         }
     }
@@ -163,15 +163,13 @@ impl Error {
             Self::S3(error) if error.code.status().is_client_error() => Fault::Client,
             Self::S3(error) if error.code.status() == StatusCode::NOT_IMPLEMENTED => Fault::Client,
             Self::S3(_) => Fault::Proxy,
-            Self::Target(_)
-            | Self::Header(_)
-            | Self::Sse(_)
-            | Self::Auth(_)
-            | Self::Payload(_) => Fault::Client,
+            Self::Target(_) | Self::Header(_) | Self::Sse(_) | Self::Auth(_) | Self::Payload(_) => {
+                Fault::Client
+            }
             Self::Body(error) => body_fault(error),
             Self::Upstream(_) | Self::UpstreamAnswer(_) => Fault::Upstream,
             Self::Key(_) | Self::Envelope(_) => Fault::Keys,
-            Self::Stored(StoredError::Unwrap(error)) if is_outage(error) => Fault::Keys,
+            Self::Stored(StoredError::Unwrap(error)) if is_outage(*error) => Fault::Keys,
             Self::Stored(_) => Fault::Stored,
         }
     }
@@ -179,7 +177,7 @@ impl Error {
     /// Set where a stored object is not what it should be: the label of the alert.
     pub fn integrity_alert(&self) -> Option<&'static str> {
         match self {
-            Self::Stored(StoredError::Unwrap(error)) if !is_integrity(error) => None,
+            Self::Stored(StoredError::Unwrap(error)) if !is_integrity(*error) => None,
             Self::Stored(error) => Some(error.kind()),
             Self::Body(BodyError::Open(_)) => Some("body"),
             Self::S3(_)
@@ -203,15 +201,15 @@ fn body_to_s3(error: &BodyError) -> S3Error {
         // The client stopped sending: whether it still listens is not known.
         BodyError::Client(_) => S3Error::new(ErrorCode::IncompleteBody),
         BodyError::ClientIdle => S3Error::new(ErrorCode::RequestTimeout),
-        BodyError::TooLarge(limit) => S3Error::new(ErrorCode::EntityTooLarge)
-            .detail("MaxSizeAllowed", limit.to_string()),
+        BodyError::TooLarge(limit) => {
+            S3Error::new(ErrorCode::EntityTooLarge).detail("MaxSizeAllowed", limit.to_string())
+        }
         BodyError::Upstream(_) | BodyError::UpstreamIdle => {
             S3Error::new(ErrorCode::ServiceUnavailable)
         }
-        BodyError::Open(_)
-        | BodyError::Listing(_)
-        | BodyError::Seal(_)
-        | BodyError::Aborted => S3Error::new(ErrorCode::InternalError),
+        BodyError::Open(_) | BodyError::Listing(_) | BodyError::Seal(_) | BodyError::Aborted => {
+            S3Error::new(ErrorCode::InternalError)
+        }
     }
 }
 
@@ -242,7 +240,7 @@ fn upstream_to_s3(error: &UpstreamError) -> S3Error {
 }
 
 /// keys.md, "Errors to clients".
-fn key_to_s3(error: &KeyError) -> S3Error {
+fn key_to_s3(error: KeyError) -> S3Error {
     match error {
         KeyError::NotFound => S3Error::new(ErrorCode::KmsNotFound),
         KeyError::Disabled => S3Error::new(ErrorCode::KmsDisabled),
@@ -261,7 +259,7 @@ fn stored_to_s3(error: &StoredError) -> S3Error {
             ErrorCode::AccessDenied,
             "The stored object is not encrypted, and the rule for this bucket refuses to serve it.",
         ),
-        StoredError::Unwrap(error) => key_to_s3(error),
+        StoredError::Unwrap(error) => key_to_s3(*error),
         StoredError::Metadata(_)
         | StoredError::Policy(_)
         | StoredError::Header(_)
@@ -274,7 +272,7 @@ fn stored_to_s3(error: &StoredError) -> S3Error {
 }
 
 /// Whether a failed unwrap says something about the stored object rather than about the key.
-fn is_integrity(error: &KeyError) -> bool {
+fn is_integrity(error: KeyError) -> bool {
     match error {
         KeyError::ContextMismatch | KeyError::Malformed => true,
         KeyError::NotFound
@@ -286,6 +284,6 @@ fn is_integrity(error: &KeyError) -> bool {
     }
 }
 
-fn is_outage(error: &KeyError) -> bool {
+fn is_outage(error: KeyError) -> bool {
     !is_integrity(error)
 }

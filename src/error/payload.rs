@@ -8,9 +8,12 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 pub(super) fn to_s3(error: &PayloadError) -> S3Error {
     let s3 = S3Error::with_message(code(error), error.message());
     match error {
-        PayloadError::BadContentMd5 { expected, calculated } => {
-            s3.detail("ExpectedDigest", expected).detail("CalculatedDigest", calculated)
-        }
+        PayloadError::BadContentMd5 {
+            expected,
+            calculated,
+        } => s3
+            .detail("ExpectedDigest", expected)
+            .detail("CalculatedDigest", calculated),
         PayloadError::Sha256Mismatch { claimed, computed } => s3
             .detail("ClientComputedContentSHA256", claimed)
             .detail("S3ComputedContentSHA256", computed),

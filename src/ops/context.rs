@@ -8,8 +8,8 @@ use http::{HeaderMap, Method};
 use hyper::body::Incoming;
 
 use super::policy::{Caller, ResolvedRule, RuleBook};
-use crate::auth::Verified;
 use crate::auth::PayloadVerifier;
+use crate::auth::Verified;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::keys::service::KeyService;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::etag::ETagStyle;
 use crate::s3::operation::Operation;
-use crate::s3::target::Target;
+use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::telemetry::metrics::{Direction, Metrics};
 use crate::upstream::Upstream;
 use crate::upstream::request::UpstreamRequest;
@@ -79,12 +79,12 @@ pub struct S3Request {
 impl S3Request {
     /// The bucket's name.
     pub fn bucket(&self) -> Option<&str> {
-        self.target.bucket().map(|bucket| bucket.as_str())
+        self.target.bucket().map(BucketName::as_str)
     }
 
     /// The decoded object key.
     pub fn key(&self) -> Option<&str> {
-        self.target.key().map(|key| key.decoded())
+        self.target.key().map(ObjectKey::decoded)
     }
 
     /// Bucket and decoded key of an object operation.
@@ -105,8 +105,10 @@ impl S3Request {
     /// caller maps to.
     pub fn upstream(&self, method: Method) -> UpstreamRequest {
         let mut request = UpstreamRequest::new(method, self.bucket(), self.key());
-        request.credentials =
-            self.caller.as_ref().and_then(|caller| caller.upstream.clone());
+        request.credentials = self
+            .caller
+            .as_ref()
+            .and_then(|caller| caller.upstream.clone());
         request
     }
 

@@ -8,9 +8,9 @@ use super::policy::ResolvedRule;
 use crate::config::rules::{Encryption, Rule};
 use crate::error::Error;
 use crate::format::FreshContentKey;
+use crate::format::Metadata;
 use crate::format::{ClientContext, EnvelopeHead, KeyEnvelope, WrapKind, Wrapped};
 use crate::format::{ContentHeader, HeaderPrefix};
-use crate::format::Metadata;
 use crate::keys::KeyError;
 use crate::keys::entropy::random_bytes;
 use crate::keys::types::{KeyRef, Mode};
@@ -53,14 +53,23 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
             }
         },
         SseRequest::Managed => (Mode::Managed, None, None),
-        SseRequest::Named { bucket_key: Some(true), .. } => {
-            return Err(not_implemented("x-amz-server-side-encryption-bucket-key-enabled"));
+        SseRequest::Named {
+            bucket_key: Some(true),
+            ..
+        } => {
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-bucket-key-enabled",
+            ));
         }
-        SseRequest::Named { key_id, context, bucket_key: Some(false) | None } => {
-            (Mode::NamedKey, key_id, context)
-        }
+        SseRequest::Named {
+            key_id,
+            context,
+            bucket_key: Some(false) | None,
+        } => (Mode::NamedKey, key_id, context),
         SseRequest::Customer(_) => {
-            return Err(not_implemented("x-amz-server-side-encryption-customer-algorithm"));
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-customer-algorithm",
+            ));
         }
     };
     if !rule.rule.allow.contains(&mode) {
@@ -70,14 +79,22 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
         Mode::Managed => cx.keys.describe(&cx.settings.managed_key).await?,
         Mode::NamedKey => named_key(cx, request, rule, name.as_deref()).await?,
         Mode::CustomerKey => {
-            return Err(not_implemented("x-amz-server-side-encryption-customer-algorithm"));
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-customer-algorithm",
+            ));
         }
     };
     let client_context = ClientContext::from_pairs(
-        context.iter().flat_map(|context| context.pairs().iter().cloned()),
+        context
+            .iter()
+            .flat_map(|context| context.pairs().iter().cloned()),
     )
-        .map_err(|_invalid| S3Error::new(ErrorCode::InvalidArgument))?;
-    Ok(Plan::Sealed(SealPlan { key, mode, client_context }))
+    .map_err(|_invalid| S3Error::new(ErrorCode::InvalidArgument))?;
+    Ok(Plan::Sealed(SealPlan {
+        key,
+        mode,
+        client_context,
+    }))
 }
 
 /// The key the client named, or else the rule's default.
@@ -89,7 +106,10 @@ async fn named_key(
 ) -> Result<KeyRef, Error> {
     // Whether the key exists is answered first, as KMS does.
     let key = cx.keys.describe(asked.unwrap_or(&rule.rule.key)).await?;
-    let is_managed = cx.keys.managed_key().is_some_and(|managed| managed.is_key_of(&key));
+    let is_managed = cx
+        .keys
+        .managed_key()
+        .is_some_and(|managed| managed.is_key_of(&key));
     // An anonymous request may write where the rule says so, under the rule's own key only.
     let by_caller = match &request.caller {
         Some(caller) => caller.may_use(&key),
@@ -123,7 +143,10 @@ impl SealPlan {
         let fresh = cx.keys.generate(head.key(), &context).await?;
         let (header, content_key) = ContentHeader::new(prefix, &fresh.data_key);
         let envelope = KeyEnvelope::new(head, Wrapped::Direct(fresh.wrapped))?;
-        Ok(Sealing { metadata: Metadata { header, envelope }, content_key })
+        Ok(Sealing {
+            metadata: Metadata { header, envelope },
+            content_key,
+        })
     }
 }
 
@@ -156,5 +179,7 @@ pub fn show(headers: &mut HeaderMap, envelope: &KeyEnvelope, context: ShowContex
 }
 
 fn not_implemented(header: &'static str) -> Error {
-    S3Error::new(ErrorCode::NotImplemented).detail("Header", header).into()
+    S3Error::new(ErrorCode::NotImplemented)
+        .detail("Header", header)
+        .into()
 }

@@ -36,7 +36,10 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
             }
         }
         if !bytes.is_empty() {
-            upstream.payload = Payload::Buffered { bytes, checksum: false };
+            upstream.payload = Payload::Buffered {
+                bytes,
+                checksum: false,
+            };
         }
     }
     Ok(incoming::relay(cx, cx.upstream.send(upstream).await?))
@@ -44,19 +47,26 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
 
 /// Documents that ask for what the upstream would do with ciphertext.
 fn check_document(operation: &Operation, document: &Bytes) -> Result<(), Error> {
-    let refused: &[&[u8]] = match operation {
+    let refused: &[&[u8]] = if *operation == Operation::DeleteObjects {
         // Conditions on ETags and sizes that the upstream does not know.
-        Operation::DeleteObjects => &[b"<ETag", b"<Size"],
+        &[b"<ETag", b"<Size"]
+    } else if *operation == Operation::RestoreObject {
         // Select reads what is stored.
-        Operation::RestoreObject => &[b"SELECT", b"<SelectParameters", b"<OutputLocation"],
-        _ => &[],
+        &[b"SELECT", b"<SelectParameters", b"<OutputLocation"]
+    } else {
+        &[]
     };
-    let asks = refused.iter().find(|tag| memchr::memmem::find(document, tag).is_some());
+    let asks = refused
+        .iter()
+        .find(|tag| memchr::memmem::find(document, tag).is_some());
     match asks {
         None => Ok(()),
         Some(tag) => Err(S3Error::with_message(
             ErrorCode::NotImplemented,
-            format!("{} in this document is not implemented.", String::from_utf8_lossy(tag)),
+            format!(
+                "{} in this document is not implemented.",
+                String::from_utf8_lossy(tag)
+            ),
         )
         .into()),
     }

@@ -91,20 +91,28 @@ impl Arrived {
     fn of(response: &Response<Received>) -> Result<Self, Error> {
         if response.status() != StatusCode::PARTIAL_CONTENT {
             let stored_len = content_length(response.headers())?;
-            let range = stored_len.checked_sub(1).map(|last| StoredRange { first: 0, last });
+            let range = stored_len
+                .checked_sub(1)
+                .map(|last| StoredRange { first: 0, last });
             return Ok(Self { range, stored_len });
         }
         let arrived = response
             .headers()
             .get(CONTENT_RANGE)
             .and_then(|value| ContentRange::parse(value.to_str().ok()?))
-            .ok_or(Error::UpstreamAnswer("a 206 without a usable Content-Range"))?;
+            .ok_or(Error::UpstreamAnswer(
+                "a 206 without a usable Content-Range",
+            ))?;
         let (first, last) = (arrived.range.first(), arrived.range.last());
-        Ok(Self { range: Some(StoredRange { first, last }), stored_len: arrived.total })
+        Ok(Self {
+            range: Some(StoredRange { first, last }),
+            stored_len: arrived.total,
+        })
     }
 
     fn is_whole(&self) -> bool {
-        self.range.is_none_or(|range| range.first == 0 && range.last + 1 == self.stored_len)
+        self.range
+            .is_none_or(|range| range.first == 0 && range.last + 1 == self.stored_len)
     }
 }
 
@@ -137,13 +145,24 @@ async fn serve(
     let size = single_plaintext_len(arrived.stored_len).map_err(StoredError::from)?;
     let mut headers = incoming::headers(cx, response.headers());
     encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
-    let opening = Opening { cx, key, size, arrived };
+    let opening = Opening {
+        cx,
+        key,
+        size,
+        arrived,
+    };
     match wanted.resolve(size)? {
-        None => opening.whole(headers, StatusCode::OK, wants_checksum(request), response).await,
+        None => {
+            opening
+                .whole(headers, StatusCode::OK, wants_checksum(request), response)
+                .await
+        }
         Some(range) if range.len() == size && arrived.is_whole() => {
             set_content_range(&mut headers, range, size);
             let checksum = wants_checksum(request);
-            opening.whole(headers, StatusCode::PARTIAL_CONTENT, checksum, response).await
+            opening
+                .whole(headers, StatusCode::PARTIAL_CONTENT, checksum, response)
+                .await
         }
         Some(range) => opening.part(headers, range, response),
     }
@@ -172,8 +191,17 @@ impl Opening<'_> {
         let at_once = stored_len <= ONE_CHUNK_STORED_LEN
             || (wants_checksum && stored_len <= CHECKSUM_STORED_LEN_MAX);
         if !at_once {
-            let window = Window { stored_skip: 0, stored: stored_len, skip: 0, show: self.size };
-            return Ok(respond(status, headers, self.stream(opener, window, response)));
+            let window = Window {
+                stored_skip: 0,
+                stored: stored_len,
+                skip: 0,
+                show: self.size,
+            };
+            return Ok(respond(
+                status,
+                headers,
+                self.stream(opener, window, response),
+            ));
         }
         // Opened before the head is sent: a failure is a clear 500, and the trailer's checksum can
         // be a header.
@@ -195,7 +223,9 @@ impl Opening<'_> {
         let stored = collect(response.into_body(), self.arrived.stored_len).await?;
         let mut stored = BytesMut::from(stored);
         let mut chunks = Vec::new();
-        opener.push(&mut stored, &mut |chunk| chunks.push(chunk)).map_err(StoredError::from)?;
+        opener
+            .push(&mut stored, &mut |chunk| chunks.push(chunk))
+            .map_err(StoredError::from)?;
         let opened = opener.finish().map_err(StoredError::from)?;
         if let Some(trailer) = opened.trailer() {
             show(trailer);
@@ -262,7 +292,10 @@ async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, 
         }
     }
     let response = cx.upstream.send(upstream).await?;
-    let pairs = response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let pairs = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     // Overwritten by an encrypted one meanwhile: ciphertext never leaves.
     match crate::format::Metadata::parse(pairs).map_err(StoredError::from)? {
         None => Ok(incoming::relay(cx, response)),

@@ -17,9 +17,9 @@ use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::{Body, collect};
 use crate::error::{Error, StoredError};
-use crate::format::TRAILER_LEN;
 use crate::format::Layout;
 use crate::format::Metadata;
+use crate::format::TRAILER_LEN;
 use crate::format::single::open_trailer;
 use crate::s3::range::ContentRange;
 use crate::s3::sse;
@@ -32,14 +32,19 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
     if wants_checksum(&request) && wanted == Wanted::Whole {
         // One request all the same: the trailer comes with the headers.
         let mut upstream = upstream_read(&request, Method::GET);
-        upstream.headers.insert(RANGE, HeaderValue::from_static("bytes=-128"));
+        upstream
+            .headers
+            .insert(RANGE, HeaderValue::from_static("bytes=-128"));
         let response = cx.upstream.send(upstream).await?;
         // 416: a stored object of 0 bytes.
         if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
             return with_trailer(cx, &request, rule, response).await;
         }
     }
-    let response = cx.upstream.send(upstream_read(&request, Method::HEAD)).await?;
+    let response = cx
+        .upstream
+        .send(upstream_read(&request, Method::HEAD))
+        .await?;
     if response.status() != StatusCode::OK {
         return Ok(without_body(cx, &response));
     }
@@ -94,7 +99,9 @@ async fn with_trailer(
             .get(CONTENT_RANGE)
             .and_then(|value| ContentRange::parse(value.to_str().ok()?))
             .map(|range| range.total)
-            .ok_or(Error::UpstreamAnswer("a 206 without a usable Content-Range"))?,
+            .ok_or(Error::UpstreamAnswer(
+                "a 206 without a usable Content-Range",
+            ))?,
         _ => return Ok(without_body(cx, &response)),
     };
     let mut headers = incoming::headers(cx, response.headers());
@@ -103,7 +110,12 @@ async fn with_trailer(
             encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
             let size = announced_size(&metadata, stored_len)?;
             if metadata.header.prefix().layout() == Layout::Single {
-                let sealed = Sealed { request, rule, metadata: &metadata, stored_len };
+                let sealed = Sealed {
+                    request,
+                    rule,
+                    metadata: &metadata,
+                    stored_len,
+                };
                 show_sealed(cx, sealed, &mut headers, response).await?;
             } else {
                 stored::authorise(request, rule, &metadata.envelope)?;
@@ -123,7 +135,12 @@ async fn show_sealed(
     headers: &mut HeaderMap,
     response: Response<Received>,
 ) -> Result<(), Error> {
-    let Sealed { request, rule, metadata, stored_len } = sealed;
+    let Sealed {
+        request,
+        rule,
+        metadata,
+        stored_len,
+    } = sealed;
     let key = stored::content_key(cx, request, rule, metadata).await?;
     if response.status() != StatusCode::PARTIAL_CONTENT {
         // The upstream ignores ranges: the checksum is not worth the whole body.
@@ -132,8 +149,8 @@ async fn show_sealed(
     let stored = collect(response.into_body(), TRAILER_LEN as u64).await?;
     let stored = <[u8; TRAILER_LEN]>::try_from(stored.as_ref())
         .map_err(|_short| Error::UpstreamAnswer("another range than was asked for"))?;
-    let trailer = open_trailer(cx.settings.cipher, &key, stored_len, stored)
-        .map_err(StoredError::from)?;
+    let trailer =
+        open_trailer(cx.settings.cipher, &key, stored_len, stored).map_err(StoredError::from)?;
     show_checksum(headers, &trailer);
     Ok(())
 }
@@ -149,5 +166,9 @@ struct Sealed<'a> {
 
 /// Answers to HEAD have no body, whatever the upstream's request was.
 fn without_body(cx: &Cx, response: &Response<Received>) -> Response<Body> {
-    respond(response.status(), incoming::headers(cx, response.headers()), Body::empty())
+    respond(
+        response.status(),
+        incoming::headers(cx, response.headers()),
+        Body::empty(),
+    )
 }

@@ -10,7 +10,7 @@ use super::outgoing::strip_aws_chunked;
 use crate::body::Body;
 use crate::body::idle::Received;
 use crate::s3::etag;
-use crate::s3::headers::{X_AMZ_BUCKET_REGION, ResponseTreatment, response_treatment};
+use crate::s3::headers::{ResponseTreatment, X_AMZ_BUCKET_REGION, response_treatment};
 
 /// The headers to show of an upstream response; `Content-Length` and `Content-Range` are left out
 /// and are for the caller to set.

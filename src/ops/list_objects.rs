@@ -28,5 +28,9 @@ pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>,
     let mut headers = incoming::headers(cx, &parts.headers);
     headers.remove(CONTENT_LENGTH);
     let rewriter = ListRewriter::new(cx.settings.etag_style, listed_plaintext_len);
-    Ok(incoming::respond(parts.status, headers, Body::new(ListingBody::new(body, rewriter))))
+    Ok(incoming::respond(
+        parts.status,
+        headers,
+        Body::new(ListingBody::new(body, rewriter)),
+    ))
 }

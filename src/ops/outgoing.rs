@@ -142,7 +142,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(before));
             strip_aws_chunked(&mut headers);
-            let left = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap());
+            let left = headers
+                .get(CONTENT_ENCODING)
+                .map(|value| value.to_str().unwrap());
             assert_eq!(left, after, "{before}");
         }
     }

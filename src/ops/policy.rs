@@ -109,12 +109,18 @@ impl Caller {
     /// The keys of a client; all that the rules allow where `None`.
     pub fn check(client: &Client, keys: &KeyService) -> Result<Option<HashSet<KeyId>>, UnknownKey> {
         let place = format!("clients[{}].keys", client.access_key_id);
-        client.keys.as_ref().map(|names| resolve(names, keys, &place)).transpose()
+        client
+            .keys
+            .as_ref()
+            .map(|names| resolve(names, keys, &place))
+            .transpose()
     }
 
     /// Whether this caller may use a named key.
     pub fn may_use(&self, key: &KeyRef) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.contains(&key.into()))
+        self.keys
+            .as_ref()
+            .is_none_or(|keys| keys.contains(&key.into()))
     }
 
     /// Equal for callers with the same rights to keys.
@@ -123,16 +129,14 @@ impl Caller {
     }
 }
 
-fn resolve(
-    names: &[String],
-    keys: &KeyService,
-    place: &str,
-) -> Result<HashSet<KeyId>, UnknownKey> {
+fn resolve(names: &[String], keys: &KeyService, place: &str) -> Result<HashSet<KeyId>, UnknownKey> {
     names
         .iter()
         .map(|name| {
-            keys.resolve(name)
-                .ok_or_else(|| UnknownKey { place: place.to_owned(), name: name.clone() })
+            keys.resolve(name).ok_or_else(|| UnknownKey {
+                place: place.to_owned(),
+                name: name.clone(),
+            })
         })
         .collect()
 }

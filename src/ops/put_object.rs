@@ -15,8 +15,8 @@ use crate::body::relay::RelayBody;
 use crate::body::seal::{SealBody, seal_buffered};
 use crate::body::{Body, BodyError};
 use crate::error::Error;
-use crate::format::{SealError, Sealer, SingleSealer};
 use crate::format::{CHUNK_LEN, MAX_SINGLE_LEN};
+use crate::format::{SealError, Sealer, SingleSealer};
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::{self, HeaderError, METADATA_LEN_MAX, X_AMZ_CHECKSUM_TYPE};
 use crate::upstream::request::{Payload, UpstreamRequest};
@@ -42,14 +42,12 @@ pub async fn put_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
         add_metadata(&mut upstream.headers, sealing)?;
     }
     let body = request.into_claimed_body(cx, verifier);
-    match sealing {
-        Some(sealing) => put_sealed(cx, upstream, body, sealing, len).await,
-        None => {
-            let (relayed, outcome) = RelayBody::new(body, len);
-            upstream.payload = streamed(cx, Body::new(relayed), len);
-            put_streamed(cx, upstream, outcome).await
-        }
+    if let Some(sealing) = sealing {
+        return put_sealed(cx, upstream, body, sealing, len).await;
     }
+    let (relayed, outcome) = RelayBody::new(body, len);
+    upstream.payload = streamed(cx, Body::new(relayed), len);
+    put_streamed(cx, upstream, outcome).await
 }
 
 async fn put_sealed(
@@ -59,16 +57,22 @@ async fn put_sealed(
     sealing: Sealing,
     len: u64,
 ) -> Result<Response<Body>, Error> {
-    let Sealing { metadata, content_key } = sealing;
+    let Sealing {
+        metadata,
+        content_key,
+    } = sealing;
     let sealer = SingleSealer::new(cx.settings.cipher, content_key, len).map_err(seal_failed)?;
     let mut response = if len <= CHUNK_LEN as u64 {
         // One chunk: nothing of it could leave before its end, so it may as well be replayable.
         let (plaintext, proof) = body.collect(CHUNK_LEN as u64).await?;
         let bytes = seal_buffered(&plaintext, &proof, sealer).map_err(seal_failed)?;
         drop(plaintext);
-        upstream.payload = Payload::Buffered { bytes, checksum: cx.settings.upstream_checksum };
+        upstream.payload = Payload::Buffered {
+            bytes,
+            checksum: cx.settings.upstream_checksum,
+        };
         let response = cx.upstream.send(upstream).await?;
-        stored(cx, incoming::relay(cx, response), &proof)
+        with_checksum(incoming::relay(cx, response), &proof)
     } else {
         let stored_len = sealer.stored_len();
         let (sealed, outcome) = SealBody::new(body, sealer);
@@ -92,28 +96,36 @@ async fn put_streamed(
     match (outcome.try_recv(), sent) {
         (Ok(Err(error)), _) => Err(error.into()),
         (_, Err(error)) => Err(error.into()),
-        (Ok(Ok(proof)), Ok(response)) => Ok(stored(cx, incoming::relay(cx, response), &proof)),
+        (Ok(Ok(proof)), Ok(response)) => Ok(with_checksum(incoming::relay(cx, response), &proof)),
         // The upstream answered before it had the whole body: only a refusal can be true.
         (Err(_unfinished), Ok(response)) if !response.status().is_success() => {
             Ok(incoming::relay(cx, response))
         }
-        (Err(_unfinished), Ok(_)) => {
-            Err(Error::UpstreamAnswer("an upload was accepted before its end"))
-        }
+        (Err(_unfinished), Ok(_)) => Err(Error::UpstreamAnswer(
+            "an upload was accepted before its end",
+        )),
     }
 }
 
 fn streamed(cx: &Cx, body: Body, len: u64) -> Payload {
-    Payload::Streamed { body, len, checksum: cx.settings.upstream_checksum }
+    Payload::Streamed {
+        body,
+        len,
+        checksum: cx.settings.upstream_checksum,
+    }
 }
 
 /// Adds the checksum that the client sent, verified, to a success.
-fn stored(_cx: &Cx, mut response: Response<Body>, proof: &PayloadProof) -> Response<Body> {
+fn with_checksum(mut response: Response<Body>, proof: &PayloadProof) -> Response<Body> {
     if response.status().is_success()
         && let Some(checksum) = proof.checksum()
     {
         let headers = response.headers_mut();
-        insert_text(headers, checksum.algorithm().header(), &checksum.to_base64());
+        insert_text(
+            headers,
+            checksum.algorithm().header(),
+            &checksum.to_base64(),
+        );
         headers.insert(X_AMZ_CHECKSUM_TYPE, HeaderValue::from_static("FULL_OBJECT"));
     }
     response

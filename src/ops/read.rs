@@ -61,7 +61,9 @@ impl Wanted {
                 .resolve(size)
                 .map(Some)
                 .map_err(|_unsatisfiable| invalid_range(&range.to_string(), size).into()),
-            Self::Part(1) => Ok(size.checked_sub(1).and_then(|last| ResolvedRange::new(0, last))),
+            Self::Part(1) => Ok(size
+                .checked_sub(1)
+                .and_then(|last| ResolvedRange::new(0, last))),
             Self::Part(part) => Err(S3Error::new(ErrorCode::InvalidPartNumber)
                 .detail("PartNumberRequested", part.to_string())
                 .detail("ActualPartCount", "1")
@@ -82,7 +84,10 @@ fn part_number(request: &S3Request) -> Result<Option<u32>, Error> {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&value);
-    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number));
     number.map(Some).ok_or_else(|| {
         S3Error::invalid_argument(
             "Part number must be an integer between 1 and 10000, inclusive",
@@ -105,9 +110,14 @@ pub fn content_length(headers: &HeaderMap) -> Result<u64, Error> {
 /// (RFC 9110, section 13.1.5). Decided here, because the upstream sees another range.
 pub fn if_range_holds(request: &S3Request, response: &HeaderMap) -> bool {
     let text = |headers: &HeaderMap, name: HeaderName| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
     };
-    let Some(validator) = request.headers.get(IF_RANGE) else { return true };
+    let Some(validator) = request.headers.get(IF_RANGE) else {
+        return true;
+    };
     validator.to_str().is_ok_and(|validator| {
         conditional::if_range_holds(
             validator,
@@ -170,7 +180,10 @@ pub async fn unsatisfiable(
     rule: &ResolvedRule,
     wanted: Wanted,
 ) -> Result<Unsatisfiable, Error> {
-    let head = cx.upstream.send(upstream_read(request, Method::HEAD)).await?;
+    let head = cx
+        .upstream
+        .send(upstream_read(request, Method::HEAD))
+        .await?;
     if head.status() != StatusCode::OK {
         return Ok(Unsatisfiable::Changed(head));
     }

@@ -8,9 +8,10 @@ use crate::s3::operation::Operation;
 
 /// 501 with the name of what is not implemented. SDKs do not retry it.
 pub fn not_implemented(request: &S3Request) -> Error {
-    let what = match &request.operation {
-        Operation::Unknown { what, .. } => what.as_str(),
-        operation => operation.name(),
+    let what = if let Operation::Unknown { what, .. } = &request.operation {
+        what.as_str()
+    } else {
+        request.operation.name()
     };
     S3Error::with_message(
         ErrorCode::NotImplemented,

@@ -8,9 +8,9 @@ use super::policy::ResolvedRule;
 use crate::config::rules::Encryption;
 use crate::error::{Error, StoredError};
 use crate::format::ContentKey;
-use crate::format::{KeyEnvelope, Wrapped};
 use crate::format::Layout;
 use crate::format::Metadata;
+use crate::format::{KeyEnvelope, Wrapped};
 use crate::keys::policy::AcceptedKey;
 use crate::keys::service::UnwrapRequest;
 use crate::keys::types::Mode;
@@ -34,7 +34,9 @@ pub fn recognise(
     headers: &HeaderMap,
     stored_len: u64,
 ) -> Result<Stored, Error> {
-    let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
     match Metadata::parse(pairs).map_err(StoredError::from)? {
         // Nothing of ours is empty: the shortest body is 144 bytes.
         Some(_) if stored_len == 0 => Err(StoredError::Plaintext.into()),
@@ -94,7 +96,11 @@ pub async fn content_key(
     let context = metadata
         .envelope
         .head()
-        .context(metadata.header.prefix(), rule.rule.logical_bucket(bucket), object_key)
+        .context(
+            metadata.header.prefix(),
+            rule.rule.logical_bucket(bucket),
+            object_key,
+        )
         .map_err(|error| StoredError::Metadata(error.into()))?;
     let data_key = cx
         .keys
@@ -104,11 +110,17 @@ pub async fn content_key(
             context: &context,
             header: &metadata.header.to_bytes(),
             envelope: metadata.envelope.encode(),
-            grant: request.caller.as_ref().map_or(b"anonymous", |caller| caller.grant()),
+            grant: request
+                .caller
+                .as_ref()
+                .map_or(b"anonymous", |caller| caller.grant()),
         })
         .await
         .map_err(StoredError::Unwrap)?;
-    Ok(metadata.header.verify(&data_key).map_err(StoredError::from)?)
+    Ok(metadata
+        .header
+        .verify(&data_key)
+        .map_err(StoredError::from)?)
 }
 
 fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64) -> bool {

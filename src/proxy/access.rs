@@ -10,7 +10,7 @@ use crate::ops::context::Cx;
 use crate::ops::policy::Caller;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
-use crate::s3::target::Target;
+use crate::s3::target::{BucketName, ObjectKey, Target};
 
 /// Refuses what is outside the caller's scope. Rules come later, with the operation.
 pub fn authorise(
@@ -20,8 +20,8 @@ pub fn authorise(
     target: &Target,
 ) -> Result<(), Error> {
     let denied = || Error::from(S3Error::new(ErrorCode::AccessDenied));
-    let bucket = target.bucket().map(|bucket| bucket.as_str());
-    let key = target.key().map(|key| key.decoded());
+    let bucket = target.bucket().map(BucketName::as_str);
+    let key = target.key().map(ObjectKey::decoded);
     let Some(caller) = caller else {
         let rule = bucket.and_then(|bucket| cx.rules.find(bucket, key));
         let allowed = rule.is_some_and(|rule| rule.rule.anonymous.is_allowed());
@@ -52,7 +52,10 @@ impl InFlight {
     /// Counts a request of this client until the ticket is dropped.
     pub fn enter(&self, client: &str) -> Ticket {
         *self.0.entry(client.to_owned()).or_default() += 1;
-        Ticket { all: self.clone(), client: client.to_owned() }
+        Ticket {
+            all: self.clone(),
+            client: client.to_owned(),
+        }
     }
 
     /// Requests in flight of this client.

@@ -24,7 +24,10 @@ pub struct Asked {
 impl Asked {
     /// Keeps the method and the path; the query may hold a signature.
     pub fn of(parts: &Parts) -> Self {
-        Self { is_head: parts.method == Method::HEAD, resource: parts.uri.path().to_owned() }
+        Self {
+            is_head: parts.method == Method::HEAD,
+            resource: parts.uri.path().to_owned(),
+        }
     }
 }
 

@@ -26,8 +26,9 @@ use crate::error::Error;
 use crate::ops;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::policy::Caller;
-use crate::s3::{headers, hoisted};
 use crate::s3::query::Query;
+use crate::s3::target::BucketName;
+use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
 use crate::telemetry::metrics::Direction;
@@ -67,7 +68,9 @@ impl Callers {
 
 impl ClientSecrets for Callers {
     fn secret(&self, access_key_id: &str) -> Option<&Secret<String>> {
-        self.0.get(access_key_id).map(|caller| &caller.client.secret_access_key)
+        self.0
+            .get(access_key_id)
+            .map(|caller| &caller.client.secret_access_key)
     }
 }
 
@@ -79,7 +82,13 @@ impl Proxy {
         authenticator: Authenticator,
         surroundings: Surroundings,
     ) -> Self {
-        Self { cx, callers, authenticator, surroundings, in_flight: InFlight::default() }
+        Self {
+            cx,
+            callers,
+            authenticator,
+            surroundings,
+            in_flight: InFlight::default(),
+        }
     }
 
     /// Answers one request. Never fails: what goes wrong is an S3 error document.
@@ -89,12 +98,18 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let asked = answer::Asked::of(&parts);
         let parsed = self.parse(&parts);
-        let operation = parsed.as_ref().map_or("Unknown", |parsed| parsed.operation.name());
+        let operation = parsed
+            .as_ref()
+            .map_or("Unknown", |parsed| parsed.operation.name());
         let guard = self.cx.metrics.start_request();
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         let outcome = match parsed {
-            Ok(parsed) => self.run(parsed, parts, body, &mut log).instrument(span.clone()).await,
+            Ok(parsed) => {
+                self.run(parsed, parts, body, &mut log)
+                    .instrument(span.clone())
+                    .await
+            }
             Err(error) => Err(error),
         };
         let (response, ticket) = match outcome {
@@ -126,12 +141,22 @@ impl Proxy {
         body: Incoming,
         log: &mut Account,
     ) -> Result<(Response<Body>, Option<Ticket>), Error> {
-        log.set_bucket(parsed.target.bucket().map(|bucket| bucket.as_str()));
-        let verified = self.authenticator.authenticate(&parts, &self.callers, (self.surroundings.clock)())?;
-        let caller = verified.caller().and_then(|id| self.callers.0.get(id)).cloned();
+        log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
+        let verified =
+            self.authenticator
+                .authenticate(&parts, &self.callers, (self.surroundings.clock)())?;
+        let caller = verified
+            .caller()
+            .and_then(|id| self.callers.0.get(id))
+            .cloned();
         let ticket = verified.caller().map(|id| self.in_flight.enter(id));
         log.set_client(verified.caller());
-        access::authorise(&self.cx, caller.as_deref(), &parsed.operation, &parsed.target)?;
+        access::authorise(
+            &self.cx,
+            caller.as_deref(),
+            &parsed.operation,
+            &parsed.target,
+        )?;
         let mut request = s3_request(parsed, parts, body, verified, caller);
         request.received = log.received();
         headers::check_request(&request.headers)?;

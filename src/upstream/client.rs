@@ -110,12 +110,17 @@ pub fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, TrustError> {
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
-    let failed = |reason: String| TrustError::File { path: path.display().to_string(), reason };
+    let failed = |reason: String| TrustError::File {
+        path: path.display().to_string(),
+        reason,
+    };
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| failed(error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(failed("no certificate in it".to_owned()));
@@ -130,4 +135,4 @@ const HTTP1_BUFFER_LEN: usize = 256 * 1024;
 const RESPONSE_HEADERS_MAX: usize = 256;
 
 /// Finds out that a peer is gone although nothing is sent.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);

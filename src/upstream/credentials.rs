@@ -50,7 +50,13 @@ pub fn fixed(
     session_token: Option<&Secret<String>>,
 ) -> Arc<Credentials> {
     let token = session_token.map(|token| token.expose().clone());
-    Arc::new(Credentials::new(access_key_id, secret.expose().clone(), token, None, "configuration"))
+    Arc::new(Credentials::new(
+        access_key_id,
+        secret.expose().clone(),
+        token,
+        None,
+        "configuration",
+    ))
 }
 
 impl CredentialSource {
@@ -61,7 +67,9 @@ impl CredentialSource {
             .region(aws_config::Region::new(region.to_owned()))
             .load()
             .await;
-        let provider = loaded.credentials_provider().ok_or(CredentialsError::NoProvider)?;
+        let provider = loaded
+            .credentials_provider()
+            .ok_or(CredentialsError::NoProvider)?;
         let source = Arc::new(Refreshed {
             provider,
             current: ArcSwapOption::empty(),
@@ -125,14 +133,21 @@ impl Refreshed {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "expiry is wall-clock time of the provider")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "expiry is wall-clock time of the provider"
+)]
 fn time_left(credentials: &Credentials) -> Option<Duration> {
     let expiry = credentials.expiry()?;
-    Some(expiry.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
+    Some(
+        expiry
+            .duration_since(SystemTime::now())
+            .unwrap_or(Duration::ZERO),
+    )
 }
 
 /// Credentials are renewed this long before they expire.
-const REFRESH_BEFORE: Duration = Duration::from_secs(300);
+const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 
 /// Between two failed refreshes.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);

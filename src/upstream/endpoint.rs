@@ -25,12 +25,21 @@ impl Endpoint {
     /// A server by scheme and `host[:port]`.
     pub fn new(is_https: bool, authority: &str, addressing: Addressing) -> Self {
         let scheme = if is_https { "https" } else { "http" };
-        Self { scheme, authority: authority.to_owned(), addressing }
+        Self {
+            scheme,
+            authority: authority.to_owned(),
+            addressing,
+        }
     }
 
     /// The same server under another authority.
+    #[must_use]
     pub fn with_authority(&self, authority: &str, addressing: Addressing) -> Self {
-        Self { scheme: self.scheme, authority: authority.to_owned(), addressing }
+        Self {
+            scheme: self.scheme,
+            authority: authority.to_owned(),
+            addressing,
+        }
     }
 
     /// `http` or `https`.
@@ -80,7 +89,10 @@ mod tests {
     #[test]
     fn paths_keep_every_byte_of_the_key() {
         let path = Endpoint::new(false, "127.0.0.1:8333", Addressing::Path);
-        assert_eq!(path.path_for(Some("b"), Some("a//../ü +")), "/b/a//../%C3%BC%20%2B");
+        assert_eq!(
+            path.path_for(Some("b"), Some("a//../ü +")),
+            "/b/a//../%C3%BC%20%2B"
+        );
         assert_eq!(path.path_for(Some("b"), Some("/a/")), "/b//a/");
         assert_eq!(path.path_for(Some("b"), None), "/b");
         assert_eq!(path.path_for(None, None), "/");

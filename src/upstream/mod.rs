@@ -102,7 +102,12 @@ impl UpstreamError {
 impl Upstream {
     /// Joins a connection pool with the credentials that sign for it.
     pub fn new(settings: Settings, client: HttpClient, credentials: Arc<CredentialSource>) -> Self {
-        Self { settings, client, credentials, redirects: Redirects::default() }
+        Self {
+            settings,
+            client,
+            credentials,
+            redirects: Redirects::default(),
+        }
     }
 
     /// Where it is.
@@ -128,7 +133,9 @@ impl Upstream {
         &self,
         request: UpstreamRequest,
     ) -> Result<Response<Received>, UpstreamError> {
-        let place = self.redirects.place(request.bucket.as_deref(), &self.settings);
+        let place = self
+            .redirects
+            .place(request.bucket.as_deref(), &self.settings);
         let bucket = request.bucket.clone();
         let (head, body) = request.into_streamed_parts();
         let signed = self.sign(&head, &place).await?;
@@ -136,7 +143,11 @@ impl Upstream {
         let sent = self.client.send(signed.map(|()| body));
         let response = progress::within(sent, &progress, self.settings.timeouts.response).await?;
         let response = self.received(response);
-        if self.redirects.learn(bucket.as_deref(), &response, &self.settings).is_some() {
+        if self
+            .redirects
+            .learn(bucket.as_deref(), &response, &self.settings)
+            .is_some()
+        {
             return Err(UpstreamError::RedirectedUpload);
         }
         Ok(response)

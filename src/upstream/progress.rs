@@ -21,7 +21,14 @@ pub struct Progress(Arc<AtomicU64>);
 pub fn watch(body: Body, bytes: IntCounter) -> (Body, Progress) {
     let frames = Arc::new(AtomicU64::new(0));
     let progress = Progress(Arc::clone(&frames));
-    (Body::new(Watched { inner: body, frames, bytes }), progress)
+    (
+        Body::new(Watched {
+            inner: body,
+            frames,
+            bytes,
+        }),
+        progress,
+    )
 }
 
 /// Waits for `work` as long as the body moves at least once per `limit`.
@@ -61,7 +68,8 @@ impl HttpBody for Watched {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.frames.fetch_add(1, Ordering::Relaxed);
-            self.bytes.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
+            self.bytes
+                .inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
         polled
     }

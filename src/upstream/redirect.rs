@@ -66,18 +66,28 @@ impl Redirects {
 
 /// The place a redirect names: never a downgrade from https.
 fn target(bucket: &str, headers: &HeaderMap, settings: &Settings) -> Option<Place> {
-    let region = headers.get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
-    let location: Option<Uri> =
-        headers.get(LOCATION).and_then(|value| value.to_str().ok()?.parse().ok());
+    let region = headers
+        .get("x-amz-bucket-region")
+        .and_then(|value| value.to_str().ok());
+    let location: Option<Uri> = headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let endpoint = match &location {
         Some(uri) => {
             if uri.scheme_str() != Some(settings.endpoint.scheme()) {
                 return None;
             }
             let authority = uri.authority()?.as_str();
-            match authority.strip_prefix(bucket).and_then(|rest| rest.strip_prefix('.')) {
-                Some(host) => settings.endpoint.with_authority(host, Addressing::VirtualHost),
-                None => settings.endpoint.with_authority(authority, Addressing::Path),
+            match authority
+                .strip_prefix(bucket)
+                .and_then(|rest| rest.strip_prefix('.'))
+            {
+                Some(host) => settings
+                    .endpoint
+                    .with_authority(host, Addressing::VirtualHost),
+                None => settings
+                    .endpoint
+                    .with_authority(authority, Addressing::Path),
             }
         }
         None => settings.endpoint.clone(),

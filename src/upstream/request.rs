@@ -90,7 +90,11 @@ impl UpstreamRequest {
         let bytes = match self.payload {
             Payload::Buffered { bytes, checksum } => {
                 if checksum {
-                    insert(&mut headers, trailer::TRAILER_NAME, &trailer::crc64nvme(&bytes));
+                    insert(
+                        &mut headers,
+                        trailer::TRAILER_NAME,
+                        &trailer::crc64nvme(&bytes),
+                    );
                 }
                 headers.insert(CONTENT_LENGTH, bytes.len().into());
                 bytes
@@ -121,13 +125,24 @@ impl UpstreamRequest {
         let (payload, body) = match self.payload {
             Payload::Empty => (PayloadSignature::Unsigned, Body::empty()),
             Payload::Buffered { bytes, .. } => (PayloadSignature::Unsigned, Body::full(bytes)),
-            Payload::Streamed { body, len, checksum: false } => {
+            Payload::Streamed {
+                body,
+                len,
+                checksum: false,
+            } => {
                 headers.insert(CONTENT_LENGTH, len.into());
                 (PayloadSignature::Unsigned, body)
             }
-            Payload::Streamed { body, len, checksum: true } => {
+            Payload::Streamed {
+                body,
+                len,
+                checksum: true,
+            } => {
                 frame_with_trailer(&mut headers, len);
-                (PayloadSignature::UnsignedWithTrailer, Body::new(TrailerBody::new(body, len)))
+                (
+                    PayloadSignature::UnsignedWithTrailer,
+                    Body::new(TrailerBody::new(body, len)),
+                )
             }
         };
         let head = Head {
@@ -161,7 +176,10 @@ fn frame_with_trailer(headers: &mut HeaderMap, len: u64) {
         headers.insert(CONTENT_ENCODING, encoding);
     }
     headers.insert(CONTENT_LENGTH, trailer::framed_len(len).into());
-    headers.insert(HeaderName::from_static("x-amz-decoded-content-length"), len.into());
+    headers.insert(
+        HeaderName::from_static("x-amz-decoded-content-length"),
+        len.into(),
+    );
     insert(headers, "x-amz-trailer", trailer::TRAILER_NAME);
 }
 

@@ -42,10 +42,7 @@ where
 }
 
 /// Whether a second attempt can help, and cannot do harm.
-fn worth_repeating(
-    request: &Head,
-    answer: &Result<Response<Received>, UpstreamError>,
-) -> bool {
+fn worth_repeating(request: &Head, answer: &Result<Response<Received>, UpstreamError>) -> bool {
     match answer {
         // 503 is the upstream asking for less: the client's back-off decides.
         Ok(response) => {

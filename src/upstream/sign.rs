@@ -52,7 +52,10 @@ pub fn sign(
     let host = place.endpoint.host_for(bucket);
     let uri = uri_of(head, place, &host)?;
     let mut headers = head.headers.clone();
-    headers.insert(HOST, HeaderValue::from_str(&host).map_err(http::Error::from)?);
+    headers.insert(
+        HOST,
+        HeaderValue::from_str(&host).map_err(http::Error::from)?,
+    );
 
     let identity = credentials.clone().into();
     let params = SigningParams::builder()
@@ -70,12 +73,19 @@ pub fn sign(
         PayloadSignature::Unsigned => SignableBody::UnsignedPayload,
         PayloadSignature::UnsignedWithTrailer => SignableBody::StreamingUnsignedPayloadTrailer,
     };
-    let signable =
-        SignableRequest::new(head.method.as_str(), &uri_text, signed_headers(&headers), body)?;
+    let signable = SignableRequest::new(
+        head.method.as_str(),
+        &uri_text,
+        signed_headers(&headers),
+        body,
+    )?;
     let (instructions, _signature) = sign_http(signable, &params)?.into_parts();
     for (name, value) in instructions.headers() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(http::Error::from)?;
-        headers.insert(name, HeaderValue::from_str(value).map_err(http::Error::from)?);
+        headers.insert(
+            name,
+            HeaderValue::from_str(value).map_err(http::Error::from)?,
+        );
     }
     let mut request = Request::builder().method(&head.method).uri(uri).body(())?;
     *request.headers_mut() = headers;
@@ -90,18 +100,27 @@ fn signed_headers(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         let signed = name.starts_with("x-amz-") || name == HOST || name == CONTENT_TYPE;
         // S3 metadata may hold bytes that are not text; such a header goes unsigned and S3
         // refuses it, which is what it does without a proxy.
-        signed.then(|| value.to_str().ok()).flatten().map(|value| (name, value))
+        signed
+            .then(|| value.to_str().ok())
+            .flatten()
+            .map(|value| (name, value))
     })
 }
 
 fn uri_of(head: &Head, place: &Place, host: &str) -> Result<Uri, http::Error> {
-    let mut target = place.endpoint.path_for(head.bucket.as_deref(), head.key.as_deref());
+    let mut target = place
+        .endpoint
+        .path_for(head.bucket.as_deref(), head.key.as_deref());
     if !head.query.is_empty() {
         target.push('?');
         // Signers disagree on a bare plus; encoded it is a plus for all of them.
         target.push_str(&head.query.replace('+', "%2B"));
     }
-    Uri::builder().scheme(place.endpoint.scheme()).authority(host).path_and_query(target).build()
+    Uri::builder()
+        .scheme(place.endpoint.scheme())
+        .authority(host)
+        .path_and_query(target)
+        .build()
 }
 
 fn settings() -> SigningSettings {

@@ -9,7 +9,10 @@ use crate::support::{Options, Proxy};
 const SIZES: [usize; 8] = [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000, 1 << 20];
 
 fn body(len: usize) -> Bytes {
-    (0..len).map(|index| (index * 7 + index / 251) as u8).collect::<Vec<_>>().into()
+    (0..len)
+        .map(|index| (index * 7 + index / 251) as u8)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 #[tokio::test]
@@ -23,7 +26,10 @@ async fn objects_come_back_bit_exact() {
         let get = client.get("/bucket/object").await;
         assert_eq!(get.status, 200, "{size}: {get:?}");
         assert_eq!(get.body, body(size), "{size}");
-        assert_eq!(get.header("content-length"), Some(size.to_string().as_str()));
+        assert_eq!(
+            get.header("content-length"),
+            Some(size.to_string().as_str())
+        );
         let head = client.draft("HEAD", "/bucket/object").send().await;
         assert_eq!(head.header("content-length"), get.header("content-length"));
         let stored = std::fs::read(upstream.file("object")).unwrap();

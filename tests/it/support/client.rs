@@ -96,7 +96,10 @@ impl Client {
 
     /// A request without any signature.
     pub fn unsigned(&self, method: &str, target: &str) -> Draft {
-        Draft { is_signed: false, ..self.draft(method, target) }
+        Draft {
+            is_signed: false,
+            ..self.draft(method, target)
+        }
     }
 
     /// Signed GET.
@@ -119,7 +122,8 @@ impl Draft {
 
     /// Adds a header behind the signature's back.
     pub fn unsigned_header(mut self, name: &str, value: &str) -> Self {
-        self.unsigned_headers.push((name.to_owned(), value.to_owned()));
+        self.unsigned_headers
+            .push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -137,7 +141,7 @@ impl Draft {
 
     /// Signs for another region.
     pub fn region(mut self, region: &str) -> Self {
-        self.region = region.to_owned();
+        region.clone_into(&mut self.region);
         self
     }
 
@@ -164,7 +168,9 @@ impl Draft {
             for (index, (name, value)) in query.iter().enumerate() {
                 let first = index == 0 && !url.contains('?');
                 url.push(if first { '?' } else { '&' });
-                url.push_str(&format!("{name}={}", s3seal::s3::uri::encode_component(value.as_bytes())));
+                url.push_str(name);
+                url.push('=');
+                url.push_str(&s3seal::s3::uri::encode_component(value.as_bytes()));
             }
         }
         let mut request = Request::builder().method(self.method.as_str()).uri(url);
@@ -185,10 +191,17 @@ impl Draft {
         let response = http.request(self.build()).await?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
     }
 
-    #[allow(clippy::type_complexity, reason = "headers and query parameters to add")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "headers and query parameters to add"
+    )]
     fn signature(
         &self,
         url: &str,
@@ -220,11 +233,16 @@ impl Draft {
             PayloadHash::Unsigned => SignableBody::UnsignedPayload,
             PayloadHash::Text(text) => SignableBody::Precomputed(text.clone()),
         };
-        let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let request = SignableRequest::new(&self.method, url, pairs, body).unwrap();
         let (instructions, _) = sign(request, &params).unwrap().into_parts();
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let query = instructions.params().iter().map(|(name, value)| owned((name, value)));
+        let query = instructions
+            .params()
+            .iter()
+            .map(|(name, value)| owned((name, value)));
         (instructions.headers().map(owned).collect(), query.collect())
     }
 }
@@ -244,7 +262,9 @@ impl Answer {
     pub fn element(&self, name: &str) -> String {
         let text = String::from_utf8_lossy(&self.body);
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-        let inner = text.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
+        let inner = text
+            .split_once(&open)
+            .and_then(|(_, rest)| rest.split_once(&close));
         inner.map(|(inner, _)| inner.to_owned()).unwrap_or_default()
     }
 }

@@ -17,10 +17,16 @@ use tokio::task::JoinHandle;
 use self::client::{Client, Identity};
 
 /// Who calls the proxy in tests; scopes come from the configuration.
-pub const APP: Identity = Identity { id: "APP", secret: "app-secret-of-the-tests" };
+pub const APP: Identity = Identity {
+    id: "APP",
+    secret: "app-secret-of-the-tests",
+};
 
 /// Who the proxy is to the upstream.
-pub const UPSTREAM: Identity = Identity { id: "UPSTREAM", secret: "upstream-secret-of-the-tests" };
+pub const UPSTREAM: Identity = Identity {
+    id: "UPSTREAM",
+    secret: "upstream-secret-of-the-tests",
+};
 
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "bucket";
@@ -65,7 +71,13 @@ impl Proxy {
         let running = tokio::spawn(app.run(async move {
             let _ = stopped.await;
         }));
-        Self { address, admin, dir, stop: Some(stop), running: Some(running) }
+        Self {
+            address,
+            admin,
+            dir,
+            stop: Some(stop),
+            running: Some(running),
+        }
     }
 
     /// A client that signs as [`APP`].
@@ -85,7 +97,10 @@ impl Proxy {
 
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
-        let response = Client::new(self.admin, APP).unsigned("GET", "/metrics").send().await;
+        let response = Client::new(self.admin, APP)
+            .unsigned("GET", "/metrics")
+            .send()
+            .await;
         String::from_utf8(response.body.to_vec()).unwrap()
     }
 
@@ -108,16 +123,31 @@ fn make_keyring(path: &Path) {
             description: String::new(),
         };
         let material = Material::generate().unwrap();
-        update(path, WhenMissing::Create, |keyring| keyring.create(key, material, app::now()))
-            .unwrap();
+        update(path, WhenMissing::Create, |keyring| {
+            keyring.create(key, material, app::now())
+        })
+        .unwrap();
     }
 }
 
 fn configuration(upstream: SocketAddr, options: &Options) -> String {
-    let Options { listen, upstream: upstream_lines, rule, encryption, tables } = options;
-    let encryption = if encryption.is_empty() { "named-key" } else { encryption };
+    let Options {
+        listen,
+        upstream: upstream_lines,
+        rule,
+        encryption,
+        tables,
+    } = options;
+    let encryption = if encryption.is_empty() {
+        "named-key"
+    } else {
+        encryption
+    };
     let Identity { id, secret } = APP;
-    let Identity { id: upstream_id, secret: upstream_secret } = UPSTREAM;
+    let Identity {
+        id: upstream_id,
+        secret: upstream_secret,
+    } = UPSTREAM;
     format!(
         r#"
 {tables}

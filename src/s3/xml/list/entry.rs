@@ -120,7 +120,7 @@ impl Entry {
             // A server that lists no tags (s3s-fs) lists no `-N` either: taken for one part, which
             // the formula confirms or refuses.
             (Some(stored), etag) => {
-                let parts = etag.and_then(|etag| etag::parts(etag));
+                let parts = etag.and_then(etag::parts);
                 plaintext_len(stored, parts).map_or(Size::Foreign, Size::Plaintext)
             }
             (None, _) => Size::Foreign,
