@@ -173,6 +173,12 @@ impl Draft {
                 url.push_str(&s3seal::s3::uri::encode_component(value.as_bytes()));
             }
         }
+        // What hyper leaves out for an empty body, and S3 demands.
+        let announces_length = headers.iter().any(|(name, _)| name == "content-length");
+        if matches!(self.method.as_str(), "PUT" | "POST") && self.body.is_empty() && !announces_length
+        {
+            headers.push(("content-length".to_owned(), "0".to_owned()));
+        }
         let mut request = Request::builder().method(self.method.as_str()).uri(url);
         for (name, value) in headers.iter().chain(&self.unsigned_headers) {
             request = request.header(name, value);
