@@ -14,4 +14,5 @@
 
 mod layering;
 mod objects;
+mod refusals;
 mod support;
