@@ -8,8 +8,8 @@ use crate::support::client::{Client, Identity, PayloadHash};
 use crate::support::wire;
 
 const OBJECT: &str = "/bucket/object";
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// P42.
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::support::upstream::Embedded;
 use crate::support::{Options, Proxy, wire};
 
 const OBJECT: &str = "/bucket/object";
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// P45, P46, D6, D13.
 #[tokio::test]
