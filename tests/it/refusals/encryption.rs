@@ -15,6 +15,16 @@ const SSE: &str = "x-amz-server-side-encryption";
 const KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const BUCKET_KEY: &str = "x-amz-server-side-encryption-bucket-key-enabled";
 const CONTEXT: &str = "x-amz-server-side-encryption-context";
+const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";
+const CUSTOMER_KEY: &str = "x-amz-server-side-encryption-customer-key";
+const CUSTOMER_MD5: &str = "x-amz-server-side-encryption-customer-key-md5";
+
+/// 32 bytes of `k`, and their MD5.
+const KEY: [(&str, &str); 3] = [
+    (CUSTOMER_ALGORITHM, "AES256"),
+    (CUSTOMER_KEY, "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="),
+    (CUSTOMER_MD5, "mT2HRsMGJ5IX5C+0rreZ8Q=="),
+];
 
 fn with(draft: Draft, headers: &[(&str, &str)]) -> Draft {
     headers
@@ -129,6 +139,42 @@ async fn p16_p46_encryption_that_a_write_cannot_have() {
     for (what, headers, status, code) in table {
         let draft = with(gate.client.draft("PUT", OBJECT), headers);
         gate.refuses(what, draft, status, code).await;
+    }
+    gate.stop().await;
+}
+
+/// P46: well-formed SSE-C headers are not implemented, broken ones are refused as S3 refuses them.
+#[tokio::test]
+async fn p46_customer_keys_are_not_implemented_on_any_operation() {
+    let gate = Gate::start(Options::default()).await;
+    for method in ["PUT", "GET", "HEAD"] {
+        let draft = with(gate.client.draft(method, OBJECT), &KEY);
+        if method == "HEAD" {
+            assert_eq!(draft.send().await.status, 501);
+        } else {
+            gate.refuses(method, draft, 501, "NotImplemented").await;
+        }
+    }
+    let [algorithm, key, md5] = KEY;
+    let table: [(&str, &[(&str, &str)]); 6] = [
+        ("no algorithm", &[key, md5]),
+        (
+            "another algorithm",
+            &[(CUSTOMER_ALGORITHM, "AES128"), key, md5],
+        ),
+        ("no key", &[algorithm, md5]),
+        ("no md5", &[algorithm, key]),
+        (
+            "another md5",
+            &[algorithm, key, (CUSTOMER_MD5, "AAAAAAAAAAAAAAAAAAAAAA==")],
+        ),
+        ("two methods", &[algorithm, key, md5, (SSE, "AES256")]),
+    ];
+    for (what, headers) in table {
+        let draft = with(gate.client.draft("PUT", OBJECT), headers);
+        let answer = gate.refuses(what, draft, 400, "InvalidArgument").await;
+        let document = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!document.contains(KEY[1].1), "{what}: {document}");
     }
     gate.stop().await;
 }
