@@ -31,6 +31,8 @@
         clippy::expect_used,
         clippy::panic,
         clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::struct_field_names,
         reason = "a failing test may panic"
     )
 )]
@@ -43,8 +45,24 @@ pub mod s3;
 pub mod secret;
 
 #[cfg(feature = "proxy")]
+pub mod app;
+#[cfg(feature = "proxy")]
+pub mod body;
+#[cfg(feature = "proxy")]
+pub mod cli;
+#[cfg(feature = "proxy")]
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
+#[cfg(feature = "proxy")]
+pub mod error;
+#[cfg(feature = "proxy")]
+pub mod ops;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "proxy")]
 pub mod server;
 #[cfg(feature = "proxy")]
 pub mod telemetry;
+#[cfg(feature = "proxy")]
+pub mod upstream;

@@ -45,6 +45,11 @@ impl Clients {
         self.by_id.values()
     }
 
+    /// Takes all clients, in no order.
+    pub fn into_clients(self) -> impl Iterator<Item = Client> {
+        self.by_id.into_values()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -113,7 +113,8 @@ impl Rules {
 }
 
 impl Rule {
-    fn covers(&self, bucket: &str, key: Option<&str>) -> bool {
+    /// Whether the rule is for this object, or for this bucket as a whole.
+    pub fn covers(&self, bucket: &str, key: Option<&str>) -> bool {
         let in_prefix = match (&self.prefix, key) {
             (None, _) => true,
             (Some(prefix), Some(key)) => key.starts_with(prefix.as_str()),

@@ -85,7 +85,8 @@ impl Chunking {
     pub fn len_at(&self, index: u32) -> usize {
         let start = u64::from(index) << self.log2_chunk;
         let left = self.plaintext_len.saturating_sub(start);
-        usize::try_from(left).map_or(self.chunk_len(), |left| left.min(self.chunk_len()))
+        let chunk = self.chunk_len();
+        usize::try_from(left).map_or(chunk, |left| left.min(chunk))
     }
 
     /// Stored bytes of all chunks with their tags.

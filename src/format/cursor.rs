@@ -80,8 +80,9 @@ mod tests {
     #[test]
     fn fields_hold_up_to_65535_bytes() {
         let mut out = Vec::new();
-        assert_eq!(put_field(&mut out, &[7; 65535]), Some(()));
-        assert_eq!(Cursor::new(&out).field(), Some([7; 65535].as_slice()));
-        assert_eq!(put_field(&mut out, &[7; 65536]), None);
+        let longest = vec![7; 65_535];
+        assert_eq!(put_field(&mut out, &longest), Some(()));
+        assert_eq!(Cursor::new(&out).field(), Some(longest.as_slice()));
+        assert_eq!(put_field(&mut out, &[longest, vec![7]].concat()), None);
     }
 }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | write one object | [`HeaderPrefix`], [`EnvelopeHead`], [`ContentHeader::new`], [`SingleSealer`], [`Metadata::pairs`] |
 //! | read it | [`Metadata::parse`], [`ContentHeader::verify`], [`Opener`] |
-//! | plan a range | [`single`] |
+//! | plan a range | [`single`], [`ColdRead`], [`SegmentedLayout`] |
+//! | write one part of an upload | [`UploadFields`], [`UploadId`], [`SegmentSealer`] |
 //! | translate sizes | [`sizes`] |
 //!
 #![doc = include_str!("spec.md")]

@@ -99,12 +99,13 @@ impl SingleSealer {
         key: FreshContentKey,
         plaintext_len: u64,
     ) -> Result<Self, SealError> {
+        let key = ContentKey::from(key);
         if key.prefix().layout() != Layout::Single {
             return Err(SealError::Layout);
         }
         let stored_len = single_stored_len(plaintext_len)?;
         let chunking = Chunking::single(plaintext_len);
-        let body = key.0.single(plaintext_len);
+        let body = key.single(plaintext_len);
         Ok(Self {
             chunks: ChunkSealer::new(cipher, body, chunking),
             stored_len,

@@ -92,7 +92,7 @@ pub fn segmented_plaintext_len(stored: u64, parts: u32) -> Result<u64, SizeError
         .ok_or(impossible)
 }
 
-/// Plaintext size from a listing alone: the stored size and the `-N` of the ETag, if it has one.
+/// Plaintext size from a listing alone: the stored size and the `-N` of the `ETag`, if it has one.
 ///
 /// `None` if no object of ours has that size. For buckets where everything was written through the
 /// proxy: nearly every size is possible, so a size does not tell whether an object is ours.

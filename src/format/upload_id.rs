@@ -52,7 +52,7 @@ pub enum ChecksumType {
     FullObject = 2,
 }
 
-/// An id that must not be used: the client gets 404 NoSuchUpload, and nothing goes upstream.
+/// An id that must not be used: the client gets 404 `NoSuchUpload`, and nothing goes upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UploadIdError {
     /// Not strict base64url.

@@ -32,7 +32,7 @@ pub enum OpenEnds {
 pub struct Announced {
     /// Stored bytes of the whole object: T.
     pub stored_len: u64,
-    /// Number of parts, from the ETag's `-N` or a parts count: N. `None` for a copy that was made
+    /// Number of parts, from the `-N` of the `ETag` or a parts count: N. `None` for a copy that was made
     /// without the proxy and lost it.
     pub parts: Option<u32>,
 }

@@ -54,13 +54,7 @@ pub fn derived_wrap(
     salt: [u8; SALT_LEN],
 ) -> WrappedDataKey {
     let mut sealed = Zeroizing::new(*data_key.expose());
-    #[expect(
-        clippy::expect_used,
-        reason = "the only error is an input of gigabytes"
-    )]
-    let tag = wrapping_key(ikm, info, &salt)
-        .encrypt_inout_detached(&NONCE.into(), context, sealed.as_mut_slice().into())
-        .expect("32 bytes");
+    let tag = encrypt(&wrapping_key(ikm, info, &salt), context, &mut sealed);
     WrappedDataKey([salt.as_slice(), sealed.as_slice(), &tag].concat())
 }
 
@@ -140,6 +134,16 @@ fn wrapping_key(ikm: &[u8; 32], info: WrapInfo, salt: &[u8; SALT_LEN]) -> Aes256
         .and_then(|okm| okm.fill(key.as_mut_slice()))
         .expect("32 bytes");
     Aes256Gcm::new((&*key).into())
+}
+
+fn encrypt(key: &Aes256Gcm, context: &[u8], data_key: &mut [u8; DATA_KEY_LEN]) -> [u8; TAG_LEN] {
+    #[expect(
+        clippy::expect_used,
+        reason = "the only error is an input of gigabytes"
+    )]
+    key.encrypt_inout_detached(&NONCE.into(), context, data_key.as_mut_slice().into())
+        .expect("32 bytes")
+        .into()
 }
 
 fn put_field(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {

@@ -115,11 +115,13 @@ error_codes! {
     KmsInvalidState, "KMS.KMSInvalidStateException", BAD_REQUEST, "The specified key is not in a state that is valid for this request.";
     KmsNotFound, "KMS.NotFoundException", BAD_REQUEST, "The specified key does not exist.";
     MalformedPostRequest, "MalformedPOSTRequest", BAD_REQUEST, "The body of your POST request is not well-formed multipart/form-data.";
+    MalformedTrailer, "MalformedTrailerError", BAD_REQUEST, "The request contained trailing data that was not well-formed or did not conform to our published schema.";
     MalformedXml, "MalformedXML", BAD_REQUEST, "The XML you provided was not well-formed or did not validate against our published schema.";
     MetadataTooLarge, "MetadataTooLarge", BAD_REQUEST, "Your metadata headers exceed the maximum allowed metadata size.";
     MethodNotAllowed, "MethodNotAllowed", METHOD_NOT_ALLOWED, "The specified method is not allowed against this resource.";
     MissingContentLength, "MissingContentLength", LENGTH_REQUIRED, "You must provide the Content-Length HTTP header.";
     MissingSecurityHeader, "MissingSecurityHeader", BAD_REQUEST, "Your request is missing a required header.";
+    NoEncryptionConfiguration, "ServerSideEncryptionConfigurationNotFoundError", NOT_FOUND, "The server side encryption configuration was not found.";
     NoSuchBucket, "NoSuchBucket", NOT_FOUND, "The specified bucket does not exist.";
     NoSuchKey, "NoSuchKey", NOT_FOUND, "The specified key does not exist.";
     NoSuchUpload, "NoSuchUpload", NOT_FOUND, "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";

@@ -41,11 +41,13 @@ impl Target {
     /// or without a port. `bucket.<domain>` is a bucket for each of `domains`; every other host,
     /// the domains themselves included, is path style.
     pub fn parse(path: &str, host: Option<&str>, domains: &[String]) -> Result<Self, TargetError> {
+        // The asterisk form of OPTIONS.
+        let path = if path == "*" { "/" } else { path };
         let path = path.strip_prefix('/').unwrap_or(path);
         if let Some(bucket) = host.and_then(|host| bucket_of_host(host, domains)) {
             return Self::with_key(BucketName::new(bucket)?, path);
         }
-        if path.is_empty() || path == "*" {
+        if path.is_empty() {
             return Ok(Self::Service);
         }
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));

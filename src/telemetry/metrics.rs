@@ -17,9 +17,9 @@ use prometheus::{
 
 use table::{
     AUTH_FAILURES, BUILD_INFO, BYTES, Description, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES,
-    KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_REQUESTS, KEY_SECONDS, Kind,
-    PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, UPSTREAM_ERRORS,
-    UPSTREAM_SECONDS,
+    KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_REQUESTS, KEY_SECONDS,
+    KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT,
+    UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
 /// Which way body bytes went.
@@ -53,6 +53,7 @@ pub struct Metrics {
     key_cache_hits: IntCounter,
     key_cache_misses: IntCounter,
     key_cache_entries: IntGauge,
+    keyring_failures: IntCounter,
     plaintext_reads: IntCounter,
 }
 
@@ -92,6 +93,7 @@ impl Metrics {
             key_cache_hits: counter(registry, &KEY_CACHE_HITS)?,
             key_cache_misses: counter(registry, &KEY_CACHE_MISSES)?,
             key_cache_entries: gauge(registry, &KEY_CACHE_ENTRIES)?,
+            keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
             registry: registry.clone(),
         })
@@ -202,6 +204,22 @@ impl Metrics {
     pub fn key_cache_entries(&self, count: u64) {
         self.key_cache_entries
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The counter of one direction, for a body to count on its own.
+    pub fn byte_counter(&self, direction: Direction) -> IntCounter {
+        match direction {
+            Direction::ClientIn => &self.bytes.client_in,
+            Direction::ClientOut => &self.bytes.client_out,
+            Direction::UpstreamIn => &self.bytes.upstream_in,
+            Direction::UpstreamOut => &self.bytes.upstream_out,
+        }
+        .clone()
+    }
+
+    /// A changed keyring file could not be taken over.
+    pub fn keyring_failure(&self) {
+        self.keyring_failures.inc();
     }
 
     /// An object without our metadata was served as it is.

@@ -1,1 +1,17 @@
-fn main() {}
+//! Integration tests: a real proxy on a free port, in front of a real S3 server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "a failing test may panic, and tests look at the clock and the environment"
+)]
+
+mod layering;
+mod objects;
+mod support;

@@ -36,7 +36,7 @@ impl SingleOpener {
         let chunking = Chunking::single(plaintext_len);
         let body = BodyOpener::new(cipher, &key.single(plaintext_len));
         Ok(Self {
-            chunks: ChunkOpener::new(body, chunking, span.unwrap_or(chunking.whole()))?,
+            chunks: ChunkOpener::new(body, chunking, span.unwrap_or_else(|| chunking.whole()))?,
             whole: span.is_none(),
             held: None,
             trailer: None,

@@ -90,8 +90,8 @@ fn open_any(cipher: BulkCipher, header: &[u8], stored: &[u8], parts: usize) -> V
             Opener::segmented(cipher, Arc::new(key), walk)
         }
     };
-    let (plaintext, opened) = open_whole(opener, stored);
-    opened.unwrap();
+    let (plaintext, result) = open_whole(opener, stored);
+    result.unwrap();
     plaintext
 }
 

@@ -1,5 +1,10 @@
 //! Tests of the format as a whole: frozen vectors, laws, and the reference model.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes in tests fit every usize"
+)]
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};

@@ -125,8 +125,8 @@ impl Upload {
         );
         let stored = range.stored();
         let stored = &self.stored[stored.first as usize..=stored.last as usize];
-        let (plaintext, opened) = open(opener.unwrap(), stored, std::iter::repeat(step));
-        assert_eq!(opened.unwrap().plaintext_len(), plaintext.len() as u64);
+        let (plaintext, result) = open(opener.unwrap(), stored, std::iter::repeat(step));
+        assert_eq!(result.unwrap().plaintext_len(), plaintext.len() as u64);
         plaintext[range.skip() as usize..][..range.take() as usize].to_vec()
     }
 
@@ -278,6 +278,20 @@ fn parts_know_whether_they_end_an_object() {
 }
 
 #[test]
+fn layouts_have_limits() {
+    assert_eq!(SegmentedLayout::walked([]), None);
+    assert_eq!(SegmentedLayout::walked([MAX_SEGMENT_LEN + 1]), None);
+    assert_eq!(SegmentedLayout::walked(vec![1; 10_001]), None);
+    let largest = SegmentedLayout::walked(vec![MAX_SEGMENT_LEN; 10_000]).unwrap();
+    let (last, plaintext_len) = (largest.parts(), largest.plaintext_len());
+    assert_eq!(plaintext_len, MAX_SEGMENT_LEN * 10_000);
+    assert_eq!(largest.header_offset(last), Some((5 << 30) * 9_999));
+    let range = largest.range(plaintext_len - 1, u64::MAX).unwrap();
+    assert_eq!((range.first_part(), range.take()), (last, 1));
+    assert!(range.separate_header().is_some());
+}
+
+#[test]
 fn a_seal_can_be_made_again() {
     let part = PartNumber::new(4).unwrap();
     let seals = CIPHERS.map(|cipher| SegmentSealer::closing(cipher, &ODD.key, part).unwrap());
@@ -319,9 +333,10 @@ proptest! {
         step in 10_000..3_000_000_usize,
     ) {
         let upload = if odd { &*ODD } else { &*EQUAL };
-        let layout = match odd {
-            true => upload.walk(upload.announced()).unwrap(),
-            false => upload.prove(upload.announced()).unwrap(),
+        let layout = if odd {
+            upload.walk(upload.announced()).unwrap()
+        } else {
+            upload.prove(upload.announced()).unwrap()
         };
         let first = first.index(upload.plaintext.len());
         let end = (first + span as usize + 1).min(upload.plaintext.len());

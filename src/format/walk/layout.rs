@@ -4,9 +4,9 @@ use super::WalkError;
 use crate::format::chunk::{Chunking, SpanPlan};
 use crate::format::segment::{PartNumber, SegmentHead, is_terminal};
 use crate::format::single::StoredRange;
-use crate::format::{SEGMENT_HEADER_LEN, SEGMENT_OVERHEAD};
+use crate::format::{MAX_SEGMENT_LEN, SEGMENT_HEADER_LEN, SEGMENT_OVERHEAD};
 
-/// Sizes and places of all segments of an object. Holds for one ETag or version of it: every read
+/// Sizes and places of all segments of an object. Holds for one `ETag` or version of it: every read
 /// that relies on it must be conditional on that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentedLayout {
@@ -67,12 +67,15 @@ impl SegmentedLayout {
     }
 
     /// The layout of parts of these plaintext lengths, which a finished [`super::Walk`] accepted in
-    /// this order. `None` if there is none, or more than 10,000.
+    /// this order. `None` if there is none, more than 10,000, or one that is too large.
     pub fn walked(part_lens: impl IntoIterator<Item = u64>) -> Option<Self> {
-        let mut end = 0_u64;
+        let mut end = 0;
         let mut ends = Vec::new();
         for length in part_lens {
-            end = end.checked_add(length)?;
+            if length > MAX_SEGMENT_LEN {
+                return None;
+            }
+            end += length;
             ends.push(end);
         }
         u32::try_from(ends.len()).ok().and_then(PartNumber::new)?;

@@ -118,7 +118,8 @@ impl LocalProvider {
         ))
     }
 
-    fn unwrap_now(
+    /// Opens a wrap without waiting for anything: for offline use, and behind [`KeyProvider`].
+    pub fn unwrap_now(
         &self,
         key: &KeyRef,
         wrapped: &WrappedDataKey,

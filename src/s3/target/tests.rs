@@ -76,6 +76,8 @@ fn service_and_buckets() {
         ("/", "s3.example.test", Target::Service),
         ("", "localhost", Target::Service),
         ("*", "s3.example.test", Target::Service),
+        ("/*", "s3.example.test", bucket("*")),
+        ("*", "logs.s3.example.test", bucket("logs")),
         ("/logs", "s3.example.test", bucket("logs")),
         ("/logs/", "localhost:9000", bucket("logs")),
         ("/", "logs.s3.example.test", bucket("logs")),

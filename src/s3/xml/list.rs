@@ -117,7 +117,7 @@ impl<F: Fn(u64, Option<u32>) -> Option<u64>> ListRewriter<F> {
         }
     }
 
-    /// Ends the document.
+    /// Ends the document, of which nothing is held any more.
     pub fn finish(self) -> Result<ListSummary, ListError> {
         let complete = self.root_seen && self.depth == 0 && self.lexer.is_between_tokens();
         complete.then_some(self.summary).ok_or(ListError::Truncated)

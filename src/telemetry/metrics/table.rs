@@ -36,7 +36,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 16] = [
+pub const ALL: [Description; 17] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -51,6 +51,7 @@ pub const ALL: [Description; 16] = [
     KEY_CACHE_HITS,
     KEY_CACHE_MISSES,
     KEY_CACHE_ENTRIES,
+    KEYRING_FAILURES,
     PLAINTEXT_READS,
     BUILD_INFO,
 ];
@@ -174,6 +175,14 @@ pub(super) const KEY_CACHE_ENTRIES: Description = Description {
     help: "Unwrapped keys in the cache",
     labels: &[],
     unit: "keys",
+    stability: Stability::Stable,
+};
+pub(super) const KEYRING_FAILURES: Description = Description {
+    name: "s3seal_keyring_reload_failures_total",
+    kind: Kind::Counter,
+    help: "Changed keyring files that could not be taken over; the keys from before stay in use",
+    labels: &[],
+    unit: "attempts",
     stability: Stability::Stable,
 };
 pub(super) const PLAINTEXT_READS: Description = Description {

@@ -60,9 +60,9 @@ impl Common {
         for step in steps.into_iter().filter(|step| *step > 1 || small) {
             let outcome = match opener() {
                 Ok(opener) => {
-                    let (plaintext, opened) = open(opener, stored, std::iter::repeat(step));
+                    let (plaintext, result) = open(opener, stored, std::iter::repeat(step));
                     let right = sha256(&plaintext) == self.plaintext_sha256;
-                    match opened {
+                    match result {
                         Ok(_) if right => "ok",
                         Ok(_) => "another plaintext",
                         Err(_) if right && !plaintext.is_empty() => "released the end",
@@ -157,8 +157,8 @@ impl Single {
         };
         self.common.assert_opens(opener, &stored);
         if self.common.expect == "ok" {
-            let (plaintext, opened) = open_whole(opener().unwrap(), &stored);
-            assert_eq!(opened.unwrap().trailer(), Some(&md5_trailer(&plaintext)));
+            let (plaintext, result) = open_whole(opener().unwrap(), &stored);
+            assert_eq!(result.unwrap().trailer(), Some(&md5_trailer(&plaintext)));
         }
     }
 }
@@ -232,7 +232,9 @@ fn single_objects() {
     let mut checked = 0;
     for object in vectors().objects {
         if let Object::Single(vector) = object {
-            CIPHERS.into_iter().for_each(|cipher| vector.check(cipher));
+            for cipher in CIPHERS {
+                vector.check(cipher);
+            }
             checked += 1;
         }
     }

@@ -63,7 +63,8 @@ pub(super) struct Upload {
     created: u64,
     checksum_algorithm: u8,
     checksum_type: u8,
-    upload_id: String,
+    #[serde(rename = "upload_id")]
+    expected: String,
 }
 
 fn unbase64(text: &str) -> Vec<u8> {
@@ -160,13 +161,13 @@ impl Upload {
             header: ContentHeader::parse(&unbase64(&self.header)).unwrap(),
             envelope: KeyEnvelope::parse(&unbase64(&self.envelope)).unwrap(),
         };
-        let id = UploadId::parse(&self.upload_id).unwrap().unwrap();
+        let id = UploadId::parse(&self.expected).unwrap().unwrap();
         assert_eq!(id.fields(), &fields, "{}", self.name);
         assert_eq!(id.upstream_id(), self.upstream_id);
         let data_key = data_key(&self.data_key);
         let key = id.verify(&data_key, &self.bucket, &self.key).unwrap();
         let sealed = fields.seal(&key, &self.upstream_id, &self.bucket, &self.key);
-        assert_eq!(sealed.as_deref(), Ok(self.upload_id.as_str()));
+        assert_eq!(sealed.as_deref(), Ok(self.expected.as_str()));
         let other = id.verify(&data_key, &self.bucket, &format!("{}x", self.key));
         assert_eq!(other.unwrap_err().check(), "upload id");
     }

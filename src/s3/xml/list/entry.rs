@@ -117,11 +117,13 @@ impl Entry {
         Ok(match (parse(stored), etag) {
             // A directory marker, of which some servers keep neither body nor metadata.
             (Some(0), _) => Size::Unchanged,
-            (Some(stored), Some(etag)) => {
-                plaintext_len(stored, etag::parts(etag)).map_or(Size::Foreign, Size::Plaintext)
+            // A server that lists no tags (s3s-fs) lists no `-N` either: taken for one part, which
+            // the formula confirms or refuses.
+            (Some(stored), etag) => {
+                let parts = etag.and_then(etag::parts);
+                plaintext_len(stored, parts).map_or(Size::Foreign, Size::Plaintext)
             }
-            // Without a tag nothing says which formula holds.
-            (Some(_), None) | (None, _) => Size::Foreign,
+            (None, _) => Size::Foreign,
         })
     }
 

@@ -63,11 +63,16 @@ pub(super) enum Kind {
 impl Token {
     /// The name without its namespace prefix.
     pub(super) fn local_name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let tag = bytes.get(self.range.clone()).unwrap_or_default();
-        let tag = tag.strip_prefix(b"<").unwrap_or(tag);
-        let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>');
-        let name = tag.split(is_end).next().unwrap_or_default();
-        name.rsplit(|byte| *byte == b':').next().unwrap_or_default()
+        let tag = bytes.get(self.range.start + 1..self.range.end);
+        let mut name = tag.unwrap_or_default();
+        while let Some(len) = name.iter().position(|byte| ends_name(*byte)) {
+            let (front, back) = name.split_at(len);
+            match back.strip_prefix(b":") {
+                Some(local) => name = local,
+                None => return front,
+            }
+        }
+        name
     }
 }
 
@@ -76,6 +81,9 @@ impl Lexer {
     pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Option<Token>, ListError> {
         loop {
             let rest = bytes.get(self.pos..).unwrap_or_default();
+            if let Some(kind) = self.plain_tag(rest) {
+                return self.complete(kind).map(Some);
+            }
             let step = match self.state {
                 State::Text => self.text(rest),
                 State::Open => self.open(bytes.get(self.token..).unwrap_or_default())?,
@@ -120,6 +128,21 @@ impl Lexer {
         self.pos = self.token + 1;
         self.state = State::Open;
         Step::Again
+    }
+
+    /// Steps over `<Name>` or `</Name>`, if it is there in full: nearly all of a listing.
+    fn plain_tag(&mut self, rest: &[u8]) -> Option<Kind> {
+        if !matches!(self.state, State::Open) {
+            return None;
+        }
+        let (kind, name) = match rest.strip_prefix(b"/") {
+            Some(name) => (Kind::End, name),
+            None => (Kind::Start, rest),
+        };
+        let len = name.iter().position(|byte| ends_name(*byte))?;
+        let plain = name.first()?.is_ascii_alphabetic() && name.get(len) == Some(&b'>');
+        self.pos += usize::from(plain) * (rest.len() - name.len() + len + 1);
+        plain.then_some(kind)
     }
 
     /// Tells from its first bytes what the markup is.
@@ -188,6 +211,14 @@ impl Lexer {
             Ok(())
         }
     }
+}
+
+/// Whether a byte stands behind a name, or behind its prefix, or where no name goes on.
+fn ends_name(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\'' | b'/' | b':' | b'<' | b'>'
+    )
 }
 
 fn kind_of(tag: &[u8]) -> Result<Kind, ListError> {

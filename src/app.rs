@@ -1,0 +1,534 @@
+//! The composition root: from a configuration to running listeners. The only file that names every
+//! room.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prometheus::Registry;
+use rustls::ServerConfig;
+use thiserror::Error;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::auth::{AuthSettings, Authenticator};
+use crate::config::Config;
+use crate::config::clients::Clients;
+use crate::config::crypto::BulkCipherName;
+use crate::config::keys::{Keys, Provider};
+use crate::config::listen::TlsFiles;
+use crate::config::log::Log;
+use crate::config::upstream::{self as upstream_config, Credentials, EtagStyle, UpstreamChecksum};
+use crate::format::BulkCipher;
+use crate::keys::local::{KeyringError, LocalProvider};
+use crate::keys::observer::KeyObserver;
+use crate::keys::{
+    CacheSettings, CacheSettingsError, KeyService, KeyServiceSettings, ProbeError, ProviderSetup,
+    RouteError,
+};
+use crate::ops::context::{Cx, Settings};
+use crate::ops::policy::{Caller, RuleBook, UnknownKey};
+use crate::proxy::{Callers, Proxy, Surroundings};
+use crate::s3::etag::ETagStyle;
+use crate::server::admin::{self, Admin, Draining};
+use crate::server::tls::{self, TlsError};
+use crate::server::{self, Limits};
+use crate::telemetry::metrics::{Direction, Metrics};
+use crate::telemetry::request_id::RequestIds;
+use crate::telemetry::{self, LogError};
+use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config};
+use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
+use crate::upstream::endpoint::{Addressing, Endpoint};
+use crate::upstream::{self, Timeouts, Upstream};
+
+/// A proxy with its listeners bound, not yet serving.
+pub struct App {
+    listener: TcpListener,
+    // Taken by the task that serves it.
+    admin_listener: Option<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    limits: Limits,
+    proxy: Arc<Proxy>,
+    keys: Arc<KeyService>,
+    keyrings: Vec<Keyring>,
+    metrics: Arc<Metrics>,
+}
+
+/// A keyring that is watched for changes.
+struct Keyring {
+    name: String,
+    provider: Arc<LocalProvider>,
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A cache setting out of bounds.
+    #[error(transparent)]
+    Cache(#[from] CacheSettingsError),
+    /// A keyring that cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// Key names that two keys share, or that nobody serves.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
+    /// A rule or client names a key that nobody serves.
+    #[error(transparent)]
+    UnknownKey(#[from] UnknownKey),
+    /// A certificate or private key that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The upstream's trust store cannot be used.
+    #[error("upstream {0}")]
+    Trust(#[from] TrustError),
+    /// There is nothing to sign upstream requests with.
+    #[error("upstream {0}")]
+    Credentials(#[from] CredentialsError),
+    /// A key does not wrap and unwrap.
+    #[error("{_0}: {source}", source = _0.source)]
+    Probe(#[from] ProbeError),
+    /// A log filter that cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A metric that is there twice: a bug.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    /// No entropy.
+    #[error("entropy: {0}")]
+    Entropy(#[from] getrandom::Error),
+    /// An address that cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// Whether the configuration has to change, rather than the world around it.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Cache(_)
+            | Self::Keyring(_)
+            | Self::Routes(_)
+            | Self::UnknownKey(_)
+            | Self::Log(_)
+            | Self::Tls(_)
+            | Self::Trust(_) => true,
+            Self::Credentials(_)
+            | Self::Probe(_)
+            | Self::Metrics(_)
+            | Self::Entropy(_)
+            | Self::Bind { .. } => false,
+        }
+    }
+}
+
+impl App {
+    /// Builds every room, tests every key, and binds both listeners.
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let metrics = new_metrics()?;
+        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
+        let tls = listener_tls(config.listen.tls.as_ref())?;
+        let rules = RuleBook::new(&config.rules, &keys)?;
+        let upstream = build_upstream(&config.upstream, &metrics).await?;
+        keys.probe().await?;
+        let callers = callers(config.clients, &config.upstream.region, &keys).await?;
+        let authenticator = Authenticator::new(AuthSettings {
+            region: config.upstream.region.clone(),
+        });
+        let settings = Settings {
+            etag_style: etag_style(config.upstream.etag),
+            cipher: bulk_cipher(config.crypto.bulk_cipher),
+            upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
+            managed_key: config.keys.managed,
+            client_idle: config.listen.idle_timeout,
+            region: config.upstream.region,
+        };
+        let cx = Cx {
+            upstream,
+            keys: Arc::clone(&keys),
+            rules,
+            metrics: Arc::clone(&metrics),
+            settings,
+        };
+        let limits = Limits::from(&config.listen);
+        let proxy = Proxy::new(
+            cx,
+            callers,
+            authenticator,
+            Surroundings {
+                domains: config.listen.domains,
+                clock: now,
+                ids: RequestIds::from_os()?,
+            },
+        );
+        Ok(Self {
+            listener: bind(config.listen.address).await?,
+            admin_listener: Some(bind(config.admin.address).await?),
+            tls,
+            limits,
+            proxy: Arc::new(proxy),
+            keys,
+            keyrings,
+            metrics,
+        })
+    }
+
+    /// The address that S3 clients connect to.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The address of `/metrics`, `/healthz` and `/readyz`.
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        let listener = self
+            .admin_listener
+            .as_ref()
+            .ok_or(io::ErrorKind::NotConnected)?;
+        listener.local_addr()
+    }
+
+    /// Serves until `stop` resolves, then lets requests in flight finish.
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
+        if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
+            tracing::info!(%address, %admin, tls = self.tls.is_some(), "serving");
+        }
+        let draining = Draining::default();
+        let not_ready = Arc::new(ArcSwap::from_pointee(None));
+        let (end_admin, admin_ends) = watch::channel(());
+        let admin = self.serve_admin(&draining, &not_ready, admin_ends);
+        let upkeep = tokio::spawn(upkeep(self.keys, self.keyrings, not_ready, self.metrics));
+        let stop = async {
+            stop.await;
+            draining.begin();
+            tracing::info!("draining");
+        };
+        let cut = server::serve(self.listener, self.tls, self.limits, self.proxy, stop).await;
+        upkeep.abort();
+        drop(end_admin);
+        let _ = admin.await;
+        tracing::info!(cut, "stopped");
+    }
+}
+
+impl App {
+    /// The admin listener lives until the last S3 request has ended, so that a drain can be
+    /// watched.
+    fn serve_admin(
+        &mut self,
+        draining: &Draining,
+        not_ready: &Arc<ArcSwap<Option<String>>>,
+        mut ends: watch::Receiver<()>,
+    ) -> tokio::task::JoinHandle<usize> {
+        let metrics = Arc::clone(&self.metrics);
+        let not_ready = Arc::clone(not_ready);
+        let readiness = move || match not_ready.load().as_ref() {
+            None => Ok(()),
+            Some(reason) => Err(reason.clone()),
+        };
+        let handler = Admin::new(move || metrics.render(), readiness, draining.clone());
+        let stop = async move {
+            // An error is the other end being dropped: that is the signal.
+            let _ = ends.changed().await;
+        };
+        let Some(listener) = self.admin_listener.take() else {
+            return tokio::spawn(std::future::ready(0));
+        };
+        tokio::spawn(server::serve(
+            listener,
+            None,
+            admin::LIMITS,
+            Arc::new(handler),
+            stop,
+        ))
+    }
+}
+
+/// Everything of a configuration that can be checked without opening a socket.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let (keys, _keyrings) = key_service(&config.keys, &new_metrics()?)?;
+    listener_tls(config.listen.tls.as_ref())?;
+    tls_config(config.upstream.ca.as_deref())?;
+    RuleBook::new(&config.rules, &keys)?;
+    for client in config.clients.iter() {
+        Caller::check(client, &keys)?;
+    }
+    Ok(())
+}
+
+/// Switches core dumps off: they would hold keys.
+pub fn harden() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // Where the limit cannot be changed, the operator's is in force.
+    let _ = setrlimit(Resource::Core, none);
+}
+
+/// The runtime that everything runs in.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("s3seal")
+        .build()
+}
+
+/// Resolves at SIGTERM or SIGINT.
+pub async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("cannot watch signals");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn key_service(
+    keys: &Keys,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<KeyService>, Vec<Keyring>), StartError> {
+    let mut keyrings = Vec::new();
+    let mut setups = Vec::new();
+    for provider in &keys.providers {
+        match provider {
+            Provider::Local(local) => {
+                let provider = Arc::new(LocalProvider::open(&local.keyring)?);
+                setups.push(ProviderSetup {
+                    name: local.name.clone(),
+                    served: provider.served(),
+                    provider: provider.clone(),
+                });
+                keyrings.push(Keyring {
+                    name: local.name.clone(),
+                    provider,
+                });
+            }
+        }
+    }
+    let settings = KeyServiceSettings {
+        default: Some(keys.default.clone()),
+        managed: Some(keys.managed.clone()),
+        cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?,
+        ..KeyServiceSettings::default()
+    };
+    let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
+    Ok((
+        Arc::new(KeyService::new(setups, settings, observer)?),
+        keyrings,
+    ))
+}
+
+fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    files
+        .map(|files| tls::server_config(&files.certificate, &files.private_key))
+        .transpose()
+}
+
+async fn build_upstream(
+    config: &upstream_config::Upstream,
+    metrics: &Metrics,
+) -> Result<Upstream, StartError> {
+    let pool = PoolSettings {
+        connect_timeout: config.connect_timeout,
+        idle_timeout: config.pool_idle,
+        idle_per_host: config.pool_max_idle,
+    };
+    let addressing = match config.addressing {
+        upstream_config::Addressing::Path => Addressing::Path,
+        upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
+    };
+    let settings = upstream::Settings {
+        endpoint: Endpoint::new(
+            config.endpoint.is_https,
+            config.endpoint.authority.as_str(),
+            addressing,
+        ),
+        region: config.region.clone(),
+        timeouts: Timeouts {
+            response: config.response_header_timeout,
+            idle: config.idle_timeout,
+        },
+        bytes_in: metrics.byte_counter(Direction::UpstreamIn),
+        bytes_out: metrics.byte_counter(Direction::UpstreamOut),
+    };
+    let client = HttpClient::new(pool, tls_config(config.ca.as_deref())?);
+    let credentials = credential_source(&config.credentials, &config.region).await?;
+    Ok(Upstream::new(settings, client, Arc::new(credentials)))
+}
+
+async fn credential_source(
+    credentials: &Credentials,
+    region: &str,
+) -> Result<CredentialSource, CredentialsError> {
+    match credentials {
+        Credentials::Static(own) => Ok(CredentialSource::Static(fixed(
+            &own.access_key_id,
+            &own.secret_access_key,
+            own.session_token.as_ref(),
+        ))),
+        Credentials::DefaultChain => CredentialSource::default_chain(region).await,
+    }
+}
+
+async fn callers(clients: Clients, region: &str, keys: &KeyService) -> Result<Callers, StartError> {
+    let mut callers = Vec::with_capacity(clients.len());
+    for client in clients.into_clients() {
+        let upstream = match &client.upstream_credentials {
+            Some(own) => Some(Arc::new(credential_source(own, region).await?)),
+            None => None,
+        };
+        callers.push(Caller::new(client, upstream, keys)?);
+    }
+    Ok(Callers::new(callers))
+}
+
+fn etag_style(style: EtagStyle) -> ETagStyle {
+    match style {
+        EtagStyle::Dashed => ETagStyle::Dashed,
+        EtagStyle::Upstream => ETagStyle::Upstream,
+    }
+}
+
+fn bulk_cipher(name: BulkCipherName) -> BulkCipher {
+    match name {
+        BulkCipherName::AwsLc => BulkCipher::AwsLc,
+        BulkCipherName::AesGcm => BulkCipher::AesGcm,
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
+}
+
+/// What has to happen now and then: expired keys are dropped, keyrings reloaded, readiness asked.
+async fn upkeep(
+    keys: Arc<KeyService>,
+    keyrings: Vec<Keyring>,
+    not_ready: Arc<ArcSwap<Option<String>>>,
+    metrics: Arc<Metrics>,
+) {
+    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        keys.maintain().await;
+        for keyring in &keyrings {
+            reload(keyring, &keys, &metrics).await;
+        }
+        let state = keys
+            .ready()
+            .await
+            .err()
+            .map(|error| format!("keys: {error}"));
+        if state != **not_ready.load() {
+            not_ready.store(Arc::new(state));
+        }
+    }
+}
+
+/// Takes over a changed keyring file; a broken one changes nothing but a metric.
+async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
+    let provider = Arc::clone(&keyring.provider);
+    let name = keyring.name.as_str();
+    let reloaded = tokio::task::spawn_blocking(move || provider.reload_if_changed()).await;
+    match reloaded {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => match keys.set_served(name, keyring.provider.served()) {
+            Ok(()) => tracing::info!(name, "keyring reloaded"),
+            Err(error) => {
+                metrics.keyring_failure();
+                tracing::error!(name, %error, "changed keyring not taken over");
+            }
+        },
+        Ok(Err(error)) => {
+            metrics.keyring_failure();
+            tracing::error!(name, %error, "changed keyring not taken over");
+        }
+        Err(error) => tracing::error!(name, %error, "keyring reload died"),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of the composition root"
+)]
+/// The time, for everything that needs it.
+pub fn now() -> OffsetDateTime {
+    OffsetDateTime::from(std::time::SystemTime::now())
+}
+
+/// How often the above happens: also how long a changed keyring file goes unnoticed.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// The connection to the real S3 alone, for commands.
+pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
+    build_upstream(&config.upstream, &*new_metrics()?).await
+}
+
+/// Starts logging as configured.
+pub fn init_log(log: &Log) -> Result<(), StartError> {
+    Ok(telemetry::init(log)?)
+}
+
+fn new_metrics() -> Result<Arc<Metrics>, StartError> {
+    Ok(Arc::new(Metrics::new(&Registry::new(), HOT_OPERATIONS)?))
+}
+
+/// What the key service tells about itself, as metrics.
+struct KeyMetrics(Arc<Metrics>);
+
+impl KeyObserver for KeyMetrics {
+    fn provider_call(
+        &self,
+        provider: &'static str,
+        call: &'static str,
+        outcome: &'static str,
+        seconds: f64,
+    ) {
+        let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.key_request(provider, call, outcome, elapsed);
+    }
+
+    fn cache_hit(&self) {
+        self.0.key_cache_hit();
+    }
+
+    fn cache_miss(&self) {
+        self.0.key_cache_miss();
+    }
+
+    fn cache_entries(&self, entries: u64) {
+        self.0.key_cache_entries(entries);
+    }
+}
+
+/// Operations whose series are looked up without a lock.
+const HOT_OPERATIONS: [&str; 6] = [
+    "GetObject",
+    "HeadObject",
+    "PutObject",
+    "DeleteObject",
+    "ListObjects",
+    "ListObjectsV2",
+];

@@ -1,0 +1,216 @@
+//! Plaintext in, ciphertext out: gathers each chunk once, seals it in place, and holds the last
+//! one back until the source has proved itself.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use super::BodyError;
+use super::claimed::ProvenBody;
+use crate::auth::PayloadProof;
+use crate::format::TAG_LEN;
+use crate::format::{SealError, Sealer};
+use crate::format::{SealedChecksum, Trailer};
+use crate::s3::checksum::ChecksumAlgorithm;
+
+/// The ciphertext of a body, `stored_len` bytes in all.
+///
+/// The only caller of [`Sealer::finish`]: the last chunk and the trailer leave together, and only
+/// with the [`PayloadProof`] of the source in hand. Anything else ends the body early, so that the
+/// upstream, which was promised `stored_len` bytes, stores nothing.
+pub struct SealBody<S, K> {
+    source: S,
+    sealer: Option<K>,
+    // Plaintext that arrived but does not belong to the chunk in hand.
+    pending: Bytes,
+    // The chunk in hand; its capacity leaves room for the tag.
+    chunk: BytesMut,
+    prologue: Bytes,
+    // Plaintext bytes not yet sealed, and stored bytes not yet handed out.
+    unsealed: u64,
+    remaining: u64,
+    outcome: Option<oneshot::Sender<Result<PayloadProof, BodyError>>>,
+}
+
+impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
+    /// Seals `source`, which must yield exactly the plaintext length that `sealer` was made for.
+    /// What became of it arrives on the receiver: the proof, or whose fault it was.
+    pub fn new(source: S, sealer: K) -> (Self, oneshot::Receiver<Result<PayloadProof, BodyError>>) {
+        let (sender, receiver) = oneshot::channel();
+        let body = Self {
+            source,
+            prologue: sealer.prologue(),
+            unsealed: sealer.plaintext_len(),
+            remaining: sealer.stored_len(),
+            sealer: Some(sealer),
+            pending: Bytes::new(),
+            chunk: BytesMut::new(),
+            outcome: Some(sender),
+        };
+        (body, receiver)
+    }
+
+    fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        if !self.prologue.is_empty() {
+            return Poll::Ready(Ok(Some(std::mem::take(&mut self.prologue))));
+        }
+        let Some(len) = self.sealer.as_ref().and_then(Sealer::next_chunk_len) else {
+            return Poll::Ready(Ok(None));
+        };
+        ready!(self.poll_gather(cx, len))?;
+        let is_last = self.unsealed == len as u64;
+        if !is_last {
+            return Poll::Ready(
+                self.seal_chunk()
+                    .map(|()| Some(self.chunk.split().freeze())),
+            );
+        }
+        ready!(self.poll_source_end(cx))?;
+        Poll::Ready(self.complete().map(Some))
+    }
+
+    /// Fills the chunk in hand up to `len` bytes: the one copy of every plaintext byte.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), BodyError>> {
+        if self.chunk.is_empty() {
+            self.chunk.reserve(len + TAG_LEN);
+        }
+        while self.chunk.len() < len {
+            if self.pending.is_empty() {
+                match ready!(self.source.poll_plain(cx)) {
+                    Some(data) => self.pending = data?,
+                    // The verifier counts bytes, so a short source has failed already.
+                    None => return Poll::Ready(Err(BodyError::Aborted)),
+                }
+            }
+            let take = self.pending.len().min(len - self.chunk.len());
+            self.chunk.extend_from_slice(&self.pending.split_to(take));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the proof; more plaintext than announced is an error.
+    fn poll_source_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        loop {
+            if !self.pending.is_empty() {
+                return Poll::Ready(Err(BodyError::Aborted));
+            }
+            match ready!(self.source.poll_plain(cx)) {
+                Some(data) => self.pending = data?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn seal_chunk(&mut self) -> Result<(), BodyError> {
+        let sealer = self.sealer.as_mut().ok_or(BodyError::Aborted)?;
+        self.unsealed -= self.chunk.len() as u64;
+        let tag = sealer.seal_chunk(&mut self.chunk)?;
+        self.chunk.extend_from_slice(tag.as_ref());
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<Bytes, BodyError> {
+        let proof = self.source.take_proof().ok_or(BodyError::Aborted)?;
+        self.seal_chunk()?;
+        let sealer = self.sealer.take().ok_or(BodyError::Aborted)?;
+        let end = sealer.finish(&sealed_checksums(&proof)?)?;
+        self.chunk.extend_from_slice(&end);
+        if let Some(outcome) = self.outcome.take() {
+            // Nobody listens when the client went away: then nobody needs it.
+            let _ = outcome.send(Ok(proof));
+        }
+        Ok(self.chunk.split().freeze())
+    }
+}
+
+/// Seals a body that is already in memory, and proven, into one buffer.
+pub fn seal_buffered<K: Sealer>(
+    plaintext: &[u8],
+    proof: &PayloadProof,
+    mut sealer: K,
+) -> Result<Bytes, SealError> {
+    let stored_len = usize::try_from(sealer.stored_len()).unwrap_or_default();
+    let mut stored = BytesMut::with_capacity(stored_len);
+    stored.extend_from_slice(&sealer.prologue());
+    let mut rest = plaintext;
+    while let Some(len) = sealer.next_chunk_len() {
+        let (chunk, behind) = rest.split_at_checked(len).ok_or(SealError::Incomplete)?;
+        let at = stored.len();
+        stored.extend_from_slice(chunk);
+        let tag = sealer.seal_chunk(stored.get_mut(at..).unwrap_or_default())?;
+        stored.extend_from_slice(tag.as_ref());
+        rest = behind;
+    }
+    stored.extend_from_slice(&sealer.finish(&sealed_checksums(proof)?)?);
+    Ok(stored.freeze())
+}
+
+/// What the trailer record keeps: the checksums that the client sent and we verified, never
+/// `x-amz-content-sha256` (format.md, "Layout 01").
+fn sealed_checksums(proof: &PayloadProof) -> Result<Trailer, SealError> {
+    let mut checksums = Vec::with_capacity(2);
+    if let Some(md5) = proof.content_md5() {
+        checksums.push((SealedChecksum::Md5, md5.bytes()));
+    }
+    if let Some(checksum) = proof.checksum()
+        && let Some(kind) = sealed_kind(checksum.algorithm())
+        && !checksums.iter().any(|(other, _)| *other == kind)
+    {
+        checksums.push((kind, checksum.bytes()));
+    }
+    // At most 16 + 64 bytes of values: they always fit.
+    Trailer::new(&checksums).map_err(|_impossible| SealError::Incomplete)
+}
+
+/// The trailer's type for an algorithm; `None` for those that cannot be verified.
+fn sealed_kind(algorithm: ChecksumAlgorithm) -> Option<SealedChecksum> {
+    match algorithm {
+        ChecksumAlgorithm::Md5 => Some(SealedChecksum::Md5),
+        ChecksumAlgorithm::Crc32 => Some(SealedChecksum::Crc32),
+        ChecksumAlgorithm::Crc32c => Some(SealedChecksum::Crc32c),
+        ChecksumAlgorithm::Crc64Nvme => Some(SealedChecksum::Crc64Nvme),
+        ChecksumAlgorithm::Sha1 => Some(SealedChecksum::Sha1),
+        ChecksumAlgorithm::Sha256 => Some(SealedChecksum::Sha256),
+        ChecksumAlgorithm::Sha512 => Some(SealedChecksum::Sha512),
+        ChecksumAlgorithm::Xxhash3 | ChecksumAlgorithm::Xxhash64 | ChecksumAlgorithm::Xxhash128 => {
+            None
+        }
+    }
+}
+
+impl<S: ProvenBody, K: Sealer + Unpin> HttpBody for SealBody<S, K> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match ready!(this.poll_stored(cx)) {
+            Ok(Some(data)) => {
+                this.remaining = this.remaining.saturating_sub(data.len() as u64);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Ok(None) => Poll::Ready(None),
+            Err(error) => {
+                this.sealer = None;
+                if let Some(outcome) = this.outcome.take() {
+                    let _ = outcome.send(Err(error));
+                }
+                Poll::Ready(Some(Err(BodyError::Aborted)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sealer.is_none() && self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}

@@ -1,0 +1,31 @@
+//! `s3seal check-config`: every problem of a configuration with file, key and reason.
+
+use std::path::PathBuf;
+
+use super::CommandError;
+use crate::app;
+use crate::config::{Config, Environment};
+
+/// Arguments of `check-config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Loads what `serve` would load, up to keyring and certificates, and opens no socket.
+pub fn run(args: &Args) -> Result<(), CommandError> {
+    let config = load(&args.config)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    app::check(&config)
+        .map_err(|error| CommandError::Usage(format!("{}: {error}", args.config.display())))
+}
+
+/// Loads a configuration, or says everything that is wrong with it.
+pub(super) fn load(path: &std::path::Path) -> Result<Config, CommandError> {
+    Config::load(path, &Environment::of_process())
+        .map_err(|error| CommandError::Usage(error.to_string()))
+}

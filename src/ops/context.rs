@@ -1,0 +1,127 @@
+//! What every operation is given: the rooms below, and one authenticated request.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use hyper::body::Incoming;
+
+use super::policy::{Caller, ResolvedRule, RuleBook};
+use crate::auth::PayloadVerifier;
+use crate::auth::Verified;
+use crate::body::claimed::ClaimedBody;
+use crate::body::idle::{ByteCount, Received, Side};
+use crate::error::Error;
+use crate::format::BulkCipher;
+use crate::keys::service::KeyService;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::etag::ETagStyle;
+use crate::s3::operation::Operation;
+use crate::s3::target::{BucketName, ObjectKey, Target};
+use crate::telemetry::metrics::{Direction, Metrics};
+use crate::upstream::Upstream;
+use crate::upstream::request::UpstreamRequest;
+
+/// The rooms that operations use. Shared by all requests, never changed by one.
+pub struct Cx {
+    /// The real S3.
+    pub upstream: Upstream,
+    /// The key hierarchy.
+    pub keys: Arc<KeyService>,
+    /// Which bucket and prefix is treated how.
+    pub rules: RuleBook,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// See [`Settings`].
+    pub settings: Settings,
+}
+
+/// What the configuration decides for all requests.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The region that clients sign for.
+    pub region: String,
+    /// How ETags are shown.
+    pub etag_style: ETagStyle,
+    /// The bulk cipher.
+    pub cipher: BulkCipher,
+    /// Whether the upstream takes `x-amz-checksum-crc64nvme`.
+    pub upstream_checksum: bool,
+    /// Id or alias of the managed key.
+    pub managed_key: String,
+    /// Longest time without a byte from a client.
+    pub client_idle: Duration,
+}
+
+/// One request that passed authentication.
+pub struct S3Request {
+    /// What it is.
+    pub operation: Operation,
+    /// What it is about.
+    pub target: Target,
+    /// As received.
+    pub method: Method,
+    /// The raw query without presign parameters.
+    pub query: String,
+    /// As received, with the headers that a presigned query carries.
+    pub headers: HeaderMap,
+    /// How it was signed, and what it claims of its body.
+    pub verified: Verified,
+    /// Who sent it; `None` for an anonymous request.
+    pub caller: Option<Arc<Caller>>,
+    /// Body bytes received so far.
+    pub received: Arc<AtomicU64>,
+    /// Unread.
+    pub body: Incoming,
+}
+
+impl S3Request {
+    /// The bucket's name.
+    pub fn bucket(&self) -> Option<&str> {
+        self.target.bucket().map(BucketName::as_str)
+    }
+
+    /// The decoded object key.
+    pub fn key(&self) -> Option<&str> {
+        self.target.key().map(ObjectKey::decoded)
+    }
+
+    /// Bucket and decoded key of an object operation.
+    pub fn object(&self) -> Result<(&str, &str), Error> {
+        match (self.bucket(), self.key()) {
+            (Some(bucket), Some(key)) => Ok((bucket, key)),
+            (Some(_) | None, _) => Err(S3Error::new(ErrorCode::InvalidUri).into()),
+        }
+    }
+
+    /// The rule for this bucket and key. Where there is none nothing is allowed.
+    pub fn rule<'a>(&self, cx: &'a Cx) -> Result<&'a ResolvedRule, Error> {
+        let rule = cx.rules.find(self.bucket().unwrap_or_default(), self.key());
+        rule.ok_or_else(|| S3Error::new(ErrorCode::AccessDenied).into())
+    }
+
+    /// A body-less upstream request about the same bucket and key, under the identity that this
+    /// caller maps to.
+    pub fn upstream(&self, method: Method) -> UpstreamRequest {
+        let mut request = UpstreamRequest::new(method, self.bucket(), self.key());
+        request.credentials = self
+            .caller
+            .as_ref()
+            .and_then(|caller| caller.upstream.clone());
+        request
+    }
+
+    /// The checks that the headers ask for. Errors here come before a byte is read.
+    pub fn payload_verifier(&self) -> Result<PayloadVerifier, Error> {
+        Ok(self.verified.payload_verifier(&self.headers)?)
+    }
+
+    /// Joins the body with its checks.
+    pub fn into_claimed_body(self, cx: &Cx, verifier: PayloadVerifier) -> ClaimedBody {
+        let total = cx.metrics.byte_counter(Direction::ClientIn);
+        let bytes = ByteCount::new(total, Some(self.received));
+        let source = Received::new(self.body, Side::Client, cx.settings.client_idle, bytes);
+        ClaimedBody::new(source, verifier)
+    }
+}

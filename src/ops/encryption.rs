@@ -1,0 +1,185 @@
+//! Under which key a new object is sealed: what the client asks, within what the rule allows.
+
+use http::HeaderMap;
+
+use super::context::{Cx, S3Request};
+use super::incoming::insert_text;
+use super::policy::ResolvedRule;
+use crate::config::rules::{Encryption, Rule};
+use crate::error::Error;
+use crate::format::FreshContentKey;
+use crate::format::Metadata;
+use crate::format::{ClientContext, EnvelopeHead, KeyEnvelope, WrapKind, Wrapped};
+use crate::format::{ContentHeader, HeaderPrefix};
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
+use crate::keys::types::{KeyRef, Mode};
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::sse::SseRequest;
+
+/// How a new object is stored.
+pub enum Plan {
+    /// As it is, because the rule says `encryption = "off"`.
+    Plain,
+    /// Sealed.
+    Sealed(SealPlan),
+}
+
+/// The key-encryption key and everything else an envelope says.
+pub struct SealPlan {
+    key: KeyRef,
+    mode: Mode,
+    client_context: ClientContext,
+}
+
+/// What an object is stored with, and the key that seals its body.
+pub struct Sealing {
+    /// The two metadata values.
+    pub metadata: Metadata,
+    /// Used for this body and never again.
+    pub content_key: FreshContentKey,
+}
+
+/// Decides before a byte of the body is read; a provider is asked only for what may be used.
+pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<Plan, Error> {
+    let asked = SseRequest::parse(&request.headers)?;
+    let (mode, name, context) = match asked {
+        SseRequest::None => match rule.rule.encryption {
+            Encryption::Off => return Ok(Plan::Plain),
+            Encryption::Managed => (Mode::Managed, None, None),
+            Encryption::NamedKey => (Mode::NamedKey, None, None),
+            Encryption::CustomerKey | Encryption::Deny => {
+                return Err(S3Error::new(ErrorCode::AccessDenied).into());
+            }
+        },
+        SseRequest::Managed => (Mode::Managed, None, None),
+        SseRequest::Named {
+            bucket_key: Some(true),
+            ..
+        } => {
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-bucket-key-enabled",
+            ));
+        }
+        SseRequest::Named {
+            key_id,
+            context,
+            bucket_key: Some(false) | None,
+        } => (Mode::NamedKey, key_id, context),
+        SseRequest::Customer(_) => {
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-customer-algorithm",
+            ));
+        }
+    };
+    if !rule.rule.allow.contains(&mode) {
+        return Err(S3Error::new(ErrorCode::AccessDenied).into());
+    }
+    let key = match mode {
+        Mode::Managed => cx.keys.describe(&cx.settings.managed_key).await?,
+        Mode::NamedKey => named_key(cx, request, rule, name.as_deref()).await?,
+        Mode::CustomerKey => {
+            return Err(not_implemented(
+                "x-amz-server-side-encryption-customer-algorithm",
+            ));
+        }
+    };
+    let client_context = ClientContext::from_pairs(
+        context
+            .iter()
+            .flat_map(|context| context.pairs().iter().cloned()),
+    )
+    .map_err(|_invalid| S3Error::new(ErrorCode::InvalidArgument))?;
+    Ok(Plan::Sealed(SealPlan {
+        key,
+        mode,
+        client_context,
+    }))
+}
+
+/// The key the client named, or else the rule's default.
+async fn named_key(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    asked: Option<&str>,
+) -> Result<KeyRef, Error> {
+    // Whether the key exists is answered first, as KMS does.
+    let key = cx.keys.describe(asked.unwrap_or(&rule.rule.key)).await?;
+    let is_managed = cx
+        .keys
+        .managed_key()
+        .is_some_and(|managed| managed.is_key_of(&key));
+    // An anonymous request may write where the rule says so, under the rule's own key only.
+    let by_caller = match &request.caller {
+        Some(caller) => caller.may_use(&key),
+        None => asked.is_none(),
+    };
+    if is_managed || !rule.may_name(&key) || !by_caller {
+        return Err(S3Error::new(ErrorCode::AccessDenied).into());
+    }
+    Ok(key)
+}
+
+impl SealPlan {
+    /// Makes and wraps a data key for one object: fresh for every call.
+    pub async fn start(
+        self,
+        cx: &Cx,
+        rule: &Rule,
+        bucket: &str,
+        object_key: &str,
+    ) -> Result<Sealing, Error> {
+        let object_id = random_bytes().map_err(KeyError::from)?;
+        let prefix = HeaderPrefix::single(*object_id);
+        let head = EnvelopeHead::new(
+            self.key,
+            WrapKind::Direct,
+            self.mode,
+            rule.binding,
+            self.client_context,
+        )?;
+        let context = head.context(&prefix, rule.logical_bucket(bucket), object_key)?;
+        let fresh = cx.keys.generate(head.key(), &context).await?;
+        let (header, content_key) = ContentHeader::new(prefix, &fresh.data_key);
+        let envelope = KeyEnvelope::new(head, Wrapped::Direct(fresh.wrapped))?;
+        Ok(Sealing {
+            metadata: Metadata { header, envelope },
+            content_key,
+        })
+    }
+}
+
+/// Whether the encryption context is shown: only by what wrote it (s3-operations 8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShowContext {
+    /// PutObject, CopyObject, CreateMultipartUpload.
+    Yes,
+    /// Everything else.
+    No,
+}
+
+/// Sets the encryption headers of a response: the mode shown is the mode used.
+pub fn show(headers: &mut HeaderMap, envelope: &KeyEnvelope, context: ShowContext) {
+    match envelope.head().mode() {
+        Mode::Managed => insert_text(headers, "x-amz-server-side-encryption", "AES256"),
+        Mode::NamedKey => {
+            insert_text(headers, "x-amz-server-side-encryption", "aws:kms");
+            let name = "x-amz-server-side-encryption-aws-kms-key-id";
+            insert_text(headers, name, &envelope.head().key().id);
+            let bytes = envelope.head().client_context().canonical_bytes();
+            if context == ShowContext::Yes && !bytes.is_empty() {
+                let value = data_encoding::BASE64.encode(bytes);
+                insert_text(headers, "x-amz-server-side-encryption-context", &value);
+            }
+        }
+        // Its headers echo the request's.
+        Mode::CustomerKey => {}
+    }
+}
+
+fn not_implemented(header: &'static str) -> Error {
+    S3Error::new(ErrorCode::NotImplemented)
+        .detail("Header", header)
+        .into()
+}

@@ -1,0 +1,320 @@
+//! GetObject: whole objects and ranges, opened as they arrive (s3-operations 3.2).
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::Response;
+
+use super::context::{Cx, S3Request};
+use super::encryption::{self, ShowContext};
+use super::incoming::{self, respond, set_plaintext_len};
+use super::policy::ResolvedRule;
+use super::read::{
+    Unsatisfiable, Wanted, content_length, if_range_holds, set_content_range, show_checksum,
+    unsatisfiable, upstream_read, wants_checksum,
+};
+use super::stored::{self, Stored};
+use crate::body::idle::Received;
+use crate::body::open::{OpenBody, Window};
+use crate::body::{Body, BodyError, collect};
+use crate::error::{Error, StoredError};
+use crate::format::ContentKey;
+use crate::format::Opener;
+use crate::format::single::{SingleRange, StoredRange, stored_span, stored_suffix_len};
+use crate::format::sizes::single_plaintext_len;
+use crate::format::{CHUNK_LEN, TAG_LEN, TRAILER_LEN};
+use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
+use crate::s3::sse;
+
+/// See the module.
+pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+    let rule = request.rule(cx)?;
+    sse::refuse_on_read(&request.headers)?;
+    let wanted = Wanted::parse(&request)?;
+    read(cx, &request, rule, wanted).await
+}
+
+async fn read(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+) -> Result<Response<Body>, Error> {
+    let mut upstream = upstream_read(request, Method::GET);
+    if let Some(range) = stored_range(wanted) {
+        upstream.headers.insert(RANGE, range);
+    }
+    let response = cx.upstream.send(upstream).await?;
+    match response.status() {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+            serve(cx, request, rule, wanted, response).await
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let Unsatisfiable::Changed(head) = unsatisfiable(cx, request, rule, wanted).await?;
+            Ok(incoming::relay(cx, head))
+        }
+        _ => Ok(incoming::relay(cx, response)),
+    }
+}
+
+/// The stored bytes of layout 01 that can hold what is wanted: most objects are of that layout, and
+/// its spans are known before the object is.
+fn stored_range(wanted: Wanted) -> Option<HeaderValue> {
+    let range = match wanted {
+        Wanted::Whole | Wanted::Part(_) | Wanted::Range(ByteRange::Suffix { len: 0 }) => {
+            return None;
+        }
+        Wanted::Range(ByteRange::Closed { first, last }) => stored_span(first, Some(last)),
+        Wanted::Range(ByteRange::From { first }) => stored_span(first, None),
+        Wanted::Range(ByteRange::Suffix { len }) => {
+            let len = stored_suffix_len(len);
+            return HeaderValue::from_str(&format!("bytes=-{len}")).ok();
+        }
+    };
+    let text = match range {
+        (first, Some(last)) => format!("bytes={first}-{last}"),
+        (first, None) => format!("bytes={first}-"),
+    };
+    HeaderValue::from_str(&text).ok()
+}
+
+/// Which stored bytes a response carries.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    range: Option<StoredRange>,
+    stored_len: u64,
+}
+
+impl Arrived {
+    fn of(response: &Response<Received>) -> Result<Self, Error> {
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            let stored_len = content_length(response.headers())?;
+            let range = stored_len
+                .checked_sub(1)
+                .map(|last| StoredRange { first: 0, last });
+            return Ok(Self { range, stored_len });
+        }
+        let arrived = response
+            .headers()
+            .get(CONTENT_RANGE)
+            .and_then(|value| ContentRange::parse(value.to_str().ok()?))
+            .ok_or(Error::UpstreamAnswer(
+                "a 206 without a usable Content-Range",
+            ))?;
+        let (first, last) = (arrived.range.first(), arrived.range.last());
+        Ok(Self {
+            range: Some(StoredRange { first, last }),
+            stored_len: arrived.total,
+        })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.range
+            .is_none_or(|range| range.first == 0 && range.last + 1 == self.stored_len)
+    }
+}
+
+/// Turns a 200 or 206 of the upstream into what the client asked for.
+async fn serve(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+    response: Response<Received>,
+) -> Result<Response<Body>, Error> {
+    let is_range = matches!(wanted, Wanted::Range(_));
+    let arrived = Arrived::of(&response)?;
+    let metadata =
+        match stored::recognise(cx, request, rule, response.headers(), arrived.stored_len)? {
+            Stored::Sealed(metadata) => metadata,
+            Stored::DirectoryMarker => {
+                wanted.resolve(0)?;
+                return Ok(directory_marker(cx, response.headers()));
+            }
+            Stored::Plaintext if wanted == Wanted::Whole => {
+                return Ok(incoming::relay(cx, response));
+            }
+            Stored::Plaintext => return plaintext_part(cx, request).await,
+        };
+    let key = stored::content_key(cx, request, rule, &metadata).await?;
+    if is_range && !if_range_holds(request, response.headers()) {
+        return Box::pin(read(cx, request, rule, Wanted::Whole)).await;
+    }
+    let size = single_plaintext_len(arrived.stored_len).map_err(StoredError::from)?;
+    let mut headers = incoming::headers(cx, response.headers());
+    encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+    let opening = Opening {
+        cx,
+        key,
+        size,
+        arrived,
+    };
+    match wanted.resolve(size)? {
+        None => {
+            opening
+                .whole(headers, StatusCode::OK, wants_checksum(request), response)
+                .await
+        }
+        Some(range) if range.len() == size && arrived.is_whole() => {
+            set_content_range(&mut headers, range, size);
+            let checksum = wants_checksum(request);
+            opening
+                .whole(headers, StatusCode::PARTIAL_CONTENT, checksum, response)
+                .await
+        }
+        Some(range) => opening.part(headers, range, response),
+    }
+}
+
+/// A stored body that is about to be opened.
+struct Opening<'a> {
+    cx: &'a Cx,
+    key: ContentKey,
+    size: u64,
+    arrived: Arrived,
+}
+
+impl Opening<'_> {
+    async fn whole(
+        self,
+        mut headers: HeaderMap,
+        status: StatusCode,
+        wants_checksum: bool,
+        response: Response<Received>,
+    ) -> Result<Response<Body>, Error> {
+        let stored_len = self.arrived.stored_len;
+        let opener = Opener::single(self.cx.settings.cipher, &self.key, stored_len)
+            .map_err(StoredError::from)?;
+        set_plaintext_len(&mut headers, self.size);
+        let at_once = stored_len <= ONE_CHUNK_STORED_LEN
+            || (wants_checksum && stored_len <= CHECKSUM_STORED_LEN_MAX);
+        if !at_once {
+            let window = Window {
+                stored_skip: 0,
+                stored: stored_len,
+                skip: 0,
+                show: self.size,
+            };
+            return Ok(respond(
+                status,
+                headers,
+                self.stream(opener, window, response),
+            ));
+        }
+        // Opened before the head is sent: a failure is a clear 500, and the trailer's checksum can
+        // be a header.
+        let body = self.at_once(opener, response, |trailer| {
+            if wants_checksum {
+                show_checksum(&mut headers, trailer);
+            }
+        });
+        let body = body.await?;
+        Ok(respond(status, headers, body))
+    }
+
+    async fn at_once(
+        &self,
+        mut opener: Opener,
+        response: Response<Received>,
+        show: impl FnOnce(&crate::format::Trailer),
+    ) -> Result<Body, Error> {
+        let stored = collect(response.into_body(), self.arrived.stored_len).await?;
+        let mut stored = BytesMut::from(stored);
+        let mut chunks = Vec::new();
+        opener
+            .push(&mut stored, &mut |chunk| chunks.push(chunk))
+            .map_err(StoredError::from)?;
+        let opened = opener.finish().map_err(StoredError::from)?;
+        if let Some(trailer) = opened.trailer() {
+            show(trailer);
+        }
+        Ok(Body::chunks(chunks))
+    }
+
+    fn part(
+        self,
+        mut headers: HeaderMap,
+        range: ResolvedRange,
+        response: Response<Received>,
+    ) -> Result<Response<Body>, Error> {
+        let stored_len = self.arrived.stored_len;
+        let plan = SingleRange::new(stored_len, range.first(), range.last())
+            .map_err(StoredError::from)?
+            .ok_or(Error::UpstreamAnswer("a range outside the object"))?;
+        let cut = self
+            .arrived
+            .range
+            .and_then(|arrived| plan.cut(arrived))
+            .ok_or(Error::UpstreamAnswer("another range than was asked for"))?;
+        let cipher = self.cx.settings.cipher;
+        let opener = Opener::single_span(cipher, &self.key, stored_len, plan.chunks())
+            .map_err(StoredError::from)?;
+        set_plaintext_len(&mut headers, range.len());
+        set_content_range(&mut headers, range, self.size);
+        let window = Window {
+            stored_skip: cut.skip,
+            stored: cut.take,
+            skip: plan.skip(),
+            show: range.len(),
+        };
+        let body = self.stream(opener, window, response);
+        Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
+    }
+
+    fn stream(&self, opener: Opener, window: Window, response: Response<Received>) -> Body {
+        let metrics = Arc::clone(&self.cx.metrics);
+        let span = tracing::Span::current();
+        let report = move |error: &BodyError| {
+            span.in_scope(|| {
+                if matches!(error, BodyError::Open(_)) {
+                    metrics.integrity_failure("body");
+                    tracing::error!(%error, "stored object failed its integrity check, response aborted");
+                } else {
+                    metrics.upstream_error("body");
+                    tracing::warn!(%error, "upstream body ended early, response aborted");
+                }
+            });
+        };
+        Body::new(OpenBody::new(response.into_body(), opener, window, report))
+    }
+}
+
+/// An object that is not encrypted, with the range the client asked for: the one we asked for was
+/// for an encrypted object.
+async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
+    let mut upstream = upstream_read(request, Method::GET);
+    upstream.query.clone_from(&request.query);
+    for name in [RANGE, http::header::IF_RANGE] {
+        if let Some(value) = request.headers.get(&name) {
+            upstream.headers.insert(name, value.clone());
+        }
+    }
+    let response = cx.upstream.send(upstream).await?;
+    let pairs = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    // Overwritten by an encrypted one meanwhile: ciphertext never leaves.
+    match crate::format::Metadata::parse(pairs).map_err(StoredError::from)? {
+        None => Ok(incoming::relay(cx, response)),
+        Some(_) => Err(crate::s3::error_code::S3Error::new(
+            crate::s3::error_code::ErrorCode::OperationAborted,
+        )
+        .into()),
+    }
+}
+
+fn directory_marker(cx: &Cx, upstream: &HeaderMap) -> Response<Body> {
+    let mut headers = incoming::headers(cx, upstream);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    respond(StatusCode::OK, headers, Body::empty())
+}
+
+/// The largest stored object of one chunk: opened at once, since nothing of it could leave earlier.
+const ONE_CHUNK_STORED_LEN: u64 = (CHUNK_LEN + TAG_LEN + TRAILER_LEN) as u64;
+
+/// The largest stored object that is opened before the head is sent, where the client asks for its
+/// checksum (s3-operations 3.2).
+const CHECKSUM_STORED_LEN_MAX: u64 = 1 << 20;

@@ -1,0 +1,174 @@
+//! HeadObject: the plaintext's size, and its checksum where the client asks for it (s3-operations
+//! 3.3).
+
+use http::header::{CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::Response;
+
+use super::context::{Cx, S3Request};
+use super::encryption::{self, ShowContext};
+use super::incoming::{self, respond, set_plaintext_len};
+use super::policy::ResolvedRule;
+use super::read::{
+    Wanted, announced_size, content_length, if_range_holds, set_content_range, show_checksum,
+    upstream_read, wants_checksum,
+};
+use super::stored::{self, Stored};
+use crate::body::idle::Received;
+use crate::body::{Body, collect};
+use crate::error::{Error, StoredError};
+use crate::format::Layout;
+use crate::format::Metadata;
+use crate::format::TRAILER_LEN;
+use crate::format::single::open_trailer;
+use crate::s3::range::ContentRange;
+use crate::s3::sse;
+
+/// See the module.
+pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+    let rule = request.rule(cx)?;
+    sse::refuse_on_read(&request.headers)?;
+    let wanted = Wanted::parse(&request)?;
+    if wants_checksum(&request) && wanted == Wanted::Whole {
+        // One request all the same: the trailer comes with the headers.
+        let mut upstream = upstream_read(&request, Method::GET);
+        upstream
+            .headers
+            .insert(RANGE, HeaderValue::from_static("bytes=-128"));
+        let response = cx.upstream.send(upstream).await?;
+        // 416: a stored object of 0 bytes.
+        if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+            return with_trailer(cx, &request, rule, response).await;
+        }
+    }
+    let response = cx
+        .upstream
+        .send(upstream_read(&request, Method::HEAD))
+        .await?;
+    if response.status() != StatusCode::OK {
+        return Ok(without_body(cx, &response));
+    }
+    let stored_len = content_length(response.headers())?;
+    let mut headers = incoming::headers(cx, response.headers());
+    let size = match stored::recognise(cx, &request, rule, response.headers(), stored_len)? {
+        Stored::Sealed(metadata) => {
+            stored::authorise(&request, rule, &metadata.envelope)?;
+            encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+            announced_size(&metadata, stored_len)?
+        }
+        Stored::DirectoryMarker | Stored::Plaintext => stored_len,
+    };
+    answer(&request, headers, wanted, size, response.headers())
+}
+
+fn answer(
+    request: &S3Request,
+    mut headers: HeaderMap,
+    wanted: Wanted,
+    size: u64,
+    upstream: &HeaderMap,
+) -> Result<Response<Body>, Error> {
+    let wanted = match wanted {
+        Wanted::Range(_) if !if_range_holds(request, upstream) => Wanted::Whole,
+        Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
+    };
+    match wanted.resolve(size)? {
+        None => {
+            set_plaintext_len(&mut headers, size);
+            Ok(respond(StatusCode::OK, headers, Body::empty()))
+        }
+        Some(range) => {
+            set_plaintext_len(&mut headers, range.len());
+            set_content_range(&mut headers, range, size);
+            Ok(respond(StatusCode::PARTIAL_CONTENT, headers, Body::empty()))
+        }
+    }
+}
+
+/// Answers from a GET of the last 128 stored bytes.
+async fn with_trailer(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    response: Response<Received>,
+) -> Result<Response<Body>, Error> {
+    let stored_len = match response.status() {
+        StatusCode::OK => content_length(response.headers())?,
+        StatusCode::PARTIAL_CONTENT => response
+            .headers()
+            .get(CONTENT_RANGE)
+            .and_then(|value| ContentRange::parse(value.to_str().ok()?))
+            .map(|range| range.total)
+            .ok_or(Error::UpstreamAnswer(
+                "a 206 without a usable Content-Range",
+            ))?,
+        _ => return Ok(without_body(cx, &response)),
+    };
+    let mut headers = incoming::headers(cx, response.headers());
+    let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
+        Stored::Sealed(metadata) => {
+            encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+            let size = announced_size(&metadata, stored_len)?;
+            if metadata.header.prefix().layout() == Layout::Single {
+                let sealed = Sealed {
+                    request,
+                    rule,
+                    metadata: &metadata,
+                    stored_len,
+                };
+                show_sealed(cx, sealed, &mut headers, response).await?;
+            } else {
+                stored::authorise(request, rule, &metadata.envelope)?;
+            }
+            size
+        }
+        Stored::DirectoryMarker | Stored::Plaintext => stored_len,
+    };
+    set_plaintext_len(&mut headers, size);
+    Ok(respond(StatusCode::OK, headers, Body::empty()))
+}
+
+/// Opens the trailer, which proves the size as well, and shows the checksum it holds.
+async fn show_sealed(
+    cx: &Cx,
+    sealed: Sealed<'_>,
+    headers: &mut HeaderMap,
+    response: Response<Received>,
+) -> Result<(), Error> {
+    let Sealed {
+        request,
+        rule,
+        metadata,
+        stored_len,
+    } = sealed;
+    let key = stored::content_key(cx, request, rule, metadata).await?;
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        // The upstream ignores ranges: the checksum is not worth the whole body.
+        return Ok(());
+    }
+    let stored = collect(response.into_body(), TRAILER_LEN as u64).await?;
+    let stored = <[u8; TRAILER_LEN]>::try_from(stored.as_ref())
+        .map_err(|_short| Error::UpstreamAnswer("another range than was asked for"))?;
+    let trailer =
+        open_trailer(cx.settings.cipher, &key, stored_len, stored).map_err(StoredError::from)?;
+    show_checksum(headers, &trailer);
+    Ok(())
+}
+
+/// One of ours, and who asks for it.
+#[derive(Clone, Copy)]
+struct Sealed<'a> {
+    request: &'a S3Request,
+    rule: &'a ResolvedRule,
+    metadata: &'a Metadata,
+    stored_len: u64,
+}
+
+/// Answers to HEAD have no body, whatever the upstream's request was.
+fn without_body(cx: &Cx, response: &Response<Received>) -> Response<Body> {
+    respond(
+        response.status(),
+        incoming::headers(cx, response.headers()),
+        Body::empty(),
+    )
+}

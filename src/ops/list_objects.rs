@@ -1,0 +1,36 @@
+//! ListObjects, ListObjectsV2, ListObjectVersions: plaintext sizes and shown ETags, written into
+//! the upstream's document as it streams by (s3-operations 3.7).
+
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use hyper::Response;
+
+use super::context::{Cx, S3Request};
+use super::incoming;
+use super::outgoing::{self, BodyHeaders};
+use crate::body::Body;
+use crate::body::listing::ListingBody;
+use crate::error::Error;
+use crate::format::sizes::listed_plaintext_len;
+use crate::s3::xml::list::ListRewriter;
+
+/// See the module.
+pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+    request.rule(cx)?;
+    let mut upstream = request.upstream(request.method.clone());
+    upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
+    upstream.query = outgoing::query(&request);
+    let response = cx.upstream.send(upstream).await?;
+    if response.status() != StatusCode::OK {
+        return Ok(incoming::relay(cx, response));
+    }
+    let (parts, body) = response.into_parts();
+    let mut headers = incoming::headers(cx, &parts.headers);
+    headers.remove(CONTENT_LENGTH);
+    let rewriter = ListRewriter::new(cx.settings.etag_style, listed_plaintext_len);
+    Ok(incoming::respond(
+        parts.status,
+        headers,
+        Body::new(ListingBody::new(body, rewriter)),
+    ))
+}

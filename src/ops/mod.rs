@@ -1,0 +1,68 @@
+//! One file per operation that is not a plain forward.
+
+pub mod bucket_encryption;
+pub mod context;
+pub mod delete_object;
+pub mod encryption;
+pub mod forward;
+pub mod get_object;
+pub mod head_object;
+pub mod incoming;
+pub mod list_objects;
+pub mod outgoing;
+pub mod policy;
+pub mod put_object;
+pub mod read;
+pub mod refuse;
+pub mod stored;
+
+use hyper::Response;
+
+use self::context::{Cx, S3Request};
+use crate::body::Body;
+use crate::error::Error;
+use crate::s3::operation::Operation;
+
+/// Runs an authenticated request. Every operation is named: a new one does not compile until it
+/// has been decided what happens to its bytes.
+pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+    match request.operation {
+        Operation::GetObject => get_object::get_object(cx, request).await,
+        Operation::HeadObject => head_object::head_object(cx, request).await,
+        Operation::PutObject => put_object::put_object(cx, request).await,
+        Operation::DeleteObject => delete_object::delete_object(cx, request).await,
+        Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
+            list_objects::list_objects(cx, request).await
+        }
+        Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
+        Operation::PutBucketEncryption | Operation::DeleteBucketEncryption => {
+            Err(bucket_encryption::change())
+        }
+        Operation::Bucket(_)
+        | Operation::Object(_)
+        | Operation::CreateBucket
+        | Operation::DeleteBucket
+        | Operation::DeleteObjects
+        | Operation::HeadBucket
+        | Operation::ListBuckets
+        | Operation::RestoreObject => forward::forward(cx, request).await,
+        Operation::AbortMultipartUpload
+        | Operation::CompleteMultipartUpload
+        | Operation::CopyObject
+        | Operation::CreateMultipartUpload
+        | Operation::CreateSession
+        | Operation::GetObjectAttributes
+        | Operation::GetObjectTorrent
+        | Operation::ListMultipartUploads
+        | Operation::ListParts
+        | Operation::PostObject
+        | Operation::Preflight
+        | Operation::RenameObject
+        | Operation::SelectObjectContent
+        | Operation::Unknown { .. }
+        | Operation::UpdateObjectEncryption
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::WriteGetObjectResponse => Err(refuse::not_implemented(&request)),
+    }
+}

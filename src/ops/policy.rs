@@ -1,0 +1,142 @@
+//! The rules with their key names resolved: which keys may seal and open objects, and who may use
+//! them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::config::clients::Client;
+use crate::config::rules::{Encryption, Rule, Rules};
+use crate::keys::policy::{AcceptedKeys, KeyId, OpenPolicy};
+use crate::keys::service::KeyService;
+use crate::keys::types::KeyRef;
+use crate::upstream::credentials::CredentialSource;
+
+/// The rules, first match first.
+#[derive(Debug)]
+pub struct RuleBook(Vec<ResolvedRule>);
+
+/// One rule and what its key names stand for.
+#[derive(Debug)]
+pub struct ResolvedRule {
+    /// As configured.
+    pub rule: Rule,
+    /// What an envelope must say to be opened here.
+    pub open: OpenPolicy,
+    named: HashSet<KeyId>,
+}
+
+/// One caller and what its key names stand for.
+pub struct Caller {
+    /// As configured.
+    pub client: Client,
+    /// Signs upstream in its name; the deployment's credentials where `None`.
+    pub upstream: Option<Arc<CredentialSource>>,
+    keys: Option<HashSet<KeyId>>,
+    // Callers with the same rights to keys share cached keys.
+    grant: Vec<u8>,
+}
+
+/// A name in a rule or client that no provider serves.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{place}: no provider serves the key {name:?}")]
+pub struct UnknownKey {
+    /// Where the name stands.
+    pub place: String,
+    /// The name.
+    pub name: String,
+}
+
+impl RuleBook {
+    /// Resolves every key name, or fails at the first that nobody serves.
+    pub fn new(rules: &Rules, keys: &KeyService) -> Result<Self, UnknownKey> {
+        let resolved = rules.iter().enumerate().map(|(index, rule)| {
+            let place = format!("rules[{index}]");
+            let accepted = resolve(&rule.accept_keys, keys, &format!("{place}.accept_keys"))?;
+            Ok(ResolvedRule {
+                open: OpenPolicy {
+                    accepted: AcceptedKeys::new(keys.managed_key(), accepted),
+                    least_binding: rule.binding,
+                },
+                named: resolve(&rule.keys, keys, &format!("{place}.keys"))?,
+                rule: rule.clone(),
+            })
+        });
+        resolved.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The rule for an object, or for a bucket as a whole. `None`: refuse, either because no rule
+    /// covers it or because the one that does says so.
+    pub fn find(&self, bucket: &str, key: Option<&str>) -> Option<&ResolvedRule> {
+        self.0
+            .iter()
+            .find(|resolved| resolved.rule.covers(bucket, key))
+            .filter(|resolved| resolved.rule.encryption != Encryption::Deny)
+    }
+}
+
+impl ResolvedRule {
+    /// Whether writers may name this key here.
+    pub fn may_name(&self, key: &KeyRef) -> bool {
+        self.named.contains(&key.into())
+    }
+}
+
+impl Caller {
+    /// Resolves the key names of a client.
+    pub fn new(
+        client: Client,
+        upstream: Option<Arc<CredentialSource>>,
+        keys: &KeyService,
+    ) -> Result<Self, UnknownKey> {
+        let allowed = Self::check(&client, keys)?;
+        let mut grant: Vec<String> = allowed
+            .iter()
+            .flatten()
+            .map(|key| format!("{}\0{}\0", key.provider as u8, key.id))
+            .collect();
+        grant.sort();
+        let scope = if allowed.is_some() { "some" } else { "all" };
+        Ok(Self {
+            upstream,
+            keys: allowed,
+            grant: [scope, &grant.concat()].concat().into_bytes(),
+            client,
+        })
+    }
+
+    /// The keys of a client; all that the rules allow where `None`.
+    pub fn check(client: &Client, keys: &KeyService) -> Result<Option<HashSet<KeyId>>, UnknownKey> {
+        let place = format!("clients[{}].keys", client.access_key_id);
+        client
+            .keys
+            .as_ref()
+            .map(|names| resolve(names, keys, &place))
+            .transpose()
+    }
+
+    /// Whether this caller may use a named key.
+    pub fn may_use(&self, key: &KeyRef) -> bool {
+        self.keys
+            .as_ref()
+            .is_none_or(|keys| keys.contains(&key.into()))
+    }
+
+    /// Equal for callers with the same rights to keys.
+    pub fn grant(&self) -> &[u8] {
+        &self.grant
+    }
+}
+
+fn resolve(names: &[String], keys: &KeyService, place: &str) -> Result<HashSet<KeyId>, UnknownKey> {
+    names
+        .iter()
+        .map(|name| {
+            keys.resolve(name).ok_or_else(|| UnknownKey {
+                place: place.to_owned(),
+                name: name.clone(),
+            })
+        })
+        .collect()
+}

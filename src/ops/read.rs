@@ -1,0 +1,216 @@
+//! What GetObject and HeadObject have in common: what is wanted of an object, and what arrived.
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::Response;
+
+use super::context::{Cx, S3Request};
+use super::incoming::insert_text;
+use super::outgoing::{self, BodyHeaders};
+use super::policy::ResolvedRule;
+use super::stored::{self, Stored};
+use crate::body::idle::Received;
+use crate::error::{Error, StoredError};
+use crate::format::Layout;
+use crate::format::Metadata;
+use crate::format::sizes::single_plaintext_len;
+use crate::format::{SealedChecksum, Trailer};
+use crate::s3::conditional;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::{X_AMZ_CHECKSUM_MODE, X_AMZ_CHECKSUM_TYPE};
+use crate::s3::query::Query;
+use crate::s3::range::{ByteRange, ResolvedRange};
+use crate::upstream::request::UpstreamRequest;
+
+/// What a client wants of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it.
+    Whole,
+    /// A byte range.
+    Range(ByteRange),
+    /// `?partNumber=k`.
+    Part(u32),
+}
+
+impl Wanted {
+    /// Reads `Range` and `partNumber`.
+    pub fn parse(request: &S3Request) -> Result<Self, Error> {
+        // Repeated, not text, malformed or multiple: ignored, as S3 does.
+        let mut ranges = request.headers.get_all(RANGE).iter();
+        let range = match (ranges.next(), ranges.next()) {
+            (Some(range), None) => range.to_str().ok().and_then(ByteRange::parse),
+            (Some(_) | None, _) => None,
+        };
+        match (part_number(request)?, request.headers.contains_key(RANGE)) {
+            (Some(_), true) => Err(S3Error::with_message(
+                ErrorCode::InvalidRequest,
+                "Cannot specify both Range header and partNumber query parameter",
+            )
+            .into()),
+            (Some(part), false) => Ok(Self::Part(part)),
+            (None, _) => Ok(range.map_or(Self::Whole, Self::Range)),
+        }
+    }
+
+    /// The bytes of an object of one part and `size` bytes; `None` for all of it as a 200.
+    pub fn resolve(self, size: u64) -> Result<Option<ResolvedRange>, Error> {
+        match self {
+            Self::Whole => Ok(None),
+            Self::Range(range) => range
+                .resolve(size)
+                .map(Some)
+                .map_err(|_unsatisfiable| invalid_range(&range.to_string(), size).into()),
+            Self::Part(1) => Ok(size
+                .checked_sub(1)
+                .and_then(|last| ResolvedRange::new(0, last))),
+            Self::Part(part) => Err(S3Error::new(ErrorCode::InvalidPartNumber)
+                .detail("PartNumberRequested", part.to_string())
+                .detail("ActualPartCount", "1")
+                .into()),
+        }
+    }
+}
+
+/// 416 with the plaintext size.
+fn invalid_range(requested: &str, size: u64) -> S3Error {
+    S3Error::new(ErrorCode::InvalidRange)
+        .detail("RangeRequested", requested)
+        .detail("ActualObjectSize", size.to_string())
+}
+
+fn part_number(request: &S3Request) -> Result<Option<u32>, Error> {
+    let Some(value) = Query::new(Some(&request.query)).get("partNumber") else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&value);
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=10_000).contains(number));
+    number.map(Some).ok_or_else(|| {
+        S3Error::invalid_argument(
+            "Part number must be an integer between 1 and 10000, inclusive",
+            "partNumber",
+            text,
+        )
+        .into()
+    })
+}
+
+/// The size of the whole stored object, from a 200 or the answer to a HEAD.
+pub fn content_length(headers: &HeaderMap) -> Result<u64, Error> {
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .ok_or(Error::UpstreamAnswer("no Content-Length"))
+}
+
+/// Whether a range applies: there is no `If-Range`, or it names the object that is there
+/// (RFC 9110, section 13.1.5). Decided here, because the upstream sees another range.
+pub fn if_range_holds(request: &S3Request, response: &HeaderMap) -> bool {
+    let text = |headers: &HeaderMap, name: HeaderName| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let Some(validator) = request.headers.get(IF_RANGE) else {
+        return true;
+    };
+    validator.to_str().is_ok_and(|validator| {
+        conditional::if_range_holds(
+            validator,
+            text(response, ETAG).as_deref(),
+            text(response, LAST_MODIFIED).as_deref(),
+        )
+    })
+}
+
+/// Whether the client asks for the checksum it once sent.
+pub fn wants_checksum(request: &S3Request) -> bool {
+    request
+        .headers
+        .get(X_AMZ_CHECKSUM_MODE)
+        .is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"ENABLED"))
+}
+
+/// Shows a sealed checksum of the plaintext. `Content-MD5` is not one that S3 returns.
+pub fn show_checksum(headers: &mut HeaderMap, trailer: &Trailer) {
+    for (kind, value) in trailer.checksums() {
+        let name = match kind {
+            SealedChecksum::Md5 => continue,
+            SealedChecksum::Crc32 => "x-amz-checksum-crc32",
+            SealedChecksum::Crc32c => "x-amz-checksum-crc32c",
+            SealedChecksum::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            SealedChecksum::Sha1 => "x-amz-checksum-sha1",
+            SealedChecksum::Sha256 => "x-amz-checksum-sha256",
+            SealedChecksum::Sha512 => "x-amz-checksum-sha512",
+        };
+        insert_text(headers, name, &data_encoding::BASE64.encode(value));
+        headers.insert(X_AMZ_CHECKSUM_TYPE, HeaderValue::from_static("FULL_OBJECT"));
+    }
+}
+
+/// The plaintext size of one of ours. Not authenticated: only bytes prove it.
+pub fn announced_size(metadata: &Metadata, stored_len: u64) -> Result<u64, Error> {
+    match metadata.header.prefix().layout() {
+        Layout::Single => Ok(single_plaintext_len(stored_len).map_err(StoredError::from)?),
+        Layout::Segmented => Err(S3Error::with_message(
+            ErrorCode::NotImplemented,
+            "Multipart objects are not implemented in this version.",
+        )
+        .into()),
+    }
+}
+
+/// A request that reads the same object, with the client's conditions and version.
+pub fn upstream_read(request: &S3Request, method: Method) -> UpstreamRequest {
+    let mut upstream = request.upstream(method);
+    upstream.headers = outgoing::headers(request, BodyHeaders::Drop);
+    upstream.query = outgoing::query(request);
+    upstream
+}
+
+/// What answers a range that the upstream cannot satisfy: it compared with the stored size, the
+/// client must be told the plaintext size.
+pub async fn unsatisfiable(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+) -> Result<Unsatisfiable, Error> {
+    let head = cx
+        .upstream
+        .send(upstream_read(request, Method::HEAD))
+        .await?;
+    if head.status() != StatusCode::OK {
+        return Ok(Unsatisfiable::Changed(head));
+    }
+    let stored_len = content_length(head.headers())?;
+    let size = match stored::recognise(cx, request, rule, head.headers(), stored_len)? {
+        Stored::Sealed(metadata) => {
+            stored::authorise(request, rule, &metadata.envelope)?;
+            announced_size(&metadata, stored_len)?
+        }
+        Stored::DirectoryMarker | Stored::Plaintext => stored_len,
+    };
+    match wanted {
+        Wanted::Range(range) => Err(invalid_range(&range.to_string(), size).into()),
+        Wanted::Whole | Wanted::Part(_) => Err(Error::UpstreamAnswer("416 without a range")),
+    }
+}
+
+/// See [`unsatisfiable`].
+pub enum Unsatisfiable {
+    /// The object is no longer what it was a moment ago: this is the upstream's last word.
+    Changed(Response<Received>),
+}
+
+/// Sets `Content-Range`.
+pub fn set_content_range(headers: &mut HeaderMap, range: ResolvedRange, size: u64) {
+    let value = format!("bytes {}-{}/{size}", range.first(), range.last());
+    if let Ok(value) = HeaderValue::from_str(&value) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+}

@@ -1,0 +1,137 @@
+//! What an upstream response says about the stored object, and the way to its content key: every
+//! check of keys.md, "Which key may be used", in its order.
+
+use http::HeaderMap;
+
+use super::context::{Cx, S3Request};
+use super::policy::ResolvedRule;
+use crate::config::rules::Encryption;
+use crate::error::{Error, StoredError};
+use crate::format::ContentKey;
+use crate::format::Layout;
+use crate::format::Metadata;
+use crate::format::{KeyEnvelope, Wrapped};
+use crate::keys::policy::AcceptedKey;
+use crate::keys::service::UnwrapRequest;
+use crate::keys::types::Mode;
+use crate::s3::error_code::{ErrorCode, S3Error};
+
+/// What is stored under a key.
+pub enum Stored {
+    /// One of ours.
+    Sealed(Box<Metadata>),
+    /// An empty object whose key ends in `/`: consoles make such folders.
+    DirectoryMarker,
+    /// Not encrypted, and the rule allows to serve it.
+    Plaintext,
+}
+
+/// Reads the metadata of a response. `stored_len` is the size of the whole stored object.
+pub fn recognise(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    headers: &HeaderMap,
+    stored_len: u64,
+) -> Result<Stored, Error> {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    match Metadata::parse(pairs).map_err(StoredError::from)? {
+        // Nothing of ours is empty: the shortest body is 144 bytes.
+        Some(_) if stored_len == 0 => Err(StoredError::Plaintext.into()),
+        Some(metadata) => Ok(Stored::Sealed(Box::new(metadata))),
+        None if is_directory_marker(request, rule, stored_len) => Ok(Stored::DirectoryMarker),
+        None if rule.rule.plaintext_reads.is_allowed()
+            || rule.rule.encryption == Encryption::Off =>
+        {
+            cx.metrics.plaintext_read();
+            Ok(Stored::Plaintext)
+        }
+        None => Err(StoredError::Plaintext.into()),
+    }
+}
+
+/// Whether the caller may see an object of this mode and key, by the envelope alone. Nothing is
+/// unwrapped yet; the wrap is bound to what is checked here.
+pub fn authorise(
+    request: &S3Request,
+    rule: &ResolvedRule,
+    envelope: &KeyEnvelope,
+) -> Result<AcceptedKey, Error> {
+    let head = envelope.head();
+    let accepted = rule
+        .open
+        .check(head.key(), head.mode(), head.binding())
+        .map_err(StoredError::from)?;
+    match (head.mode(), &request.caller) {
+        (Mode::Managed, _) => Ok(accepted),
+        (Mode::NamedKey, Some(caller)) if caller.may_use(head.key()) => Ok(accepted),
+        (Mode::NamedKey, Some(_)) => Err(S3Error::new(ErrorCode::AccessDenied).into()),
+        (Mode::NamedKey, None) => Err(S3Error::with_message(
+            ErrorCode::InvalidArgument,
+            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS \
+             Signature Version 4.",
+        )
+        .into()),
+        (Mode::CustomerKey, _) => Err(not_yet("SSE-C objects").into()),
+    }
+}
+
+/// Unwraps the data key and checks the commitment: from here on the header is proven.
+pub async fn content_key(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    metadata: &Metadata,
+) -> Result<ContentKey, Error> {
+    let key = authorise(request, rule, &metadata.envelope)?;
+    if metadata.header.prefix().layout() == Layout::Segmented {
+        return Err(not_yet("Multipart objects").into());
+    }
+    let (bucket, object_key) = request.object()?;
+    let Wrapped::Direct(wrapped) = metadata.envelope.wrapped() else {
+        return Err(not_yet("Bucket keys").into());
+    };
+    let context = metadata
+        .envelope
+        .head()
+        .context(
+            metadata.header.prefix(),
+            rule.rule.logical_bucket(bucket),
+            object_key,
+        )
+        .map_err(|error| StoredError::Metadata(error.into()))?;
+    let data_key = cx
+        .keys
+        .unwrap(UnwrapRequest {
+            key: &key,
+            wrapped,
+            context: &context,
+            header: &metadata.header.to_bytes(),
+            envelope: metadata.envelope.encode(),
+            grant: request
+                .caller
+                .as_ref()
+                .map_or(b"anonymous", |caller| caller.grant()),
+        })
+        .await
+        .map_err(StoredError::Unwrap)?;
+    Ok(metadata
+        .header
+        .verify(&data_key)
+        .map_err(StoredError::from)?)
+}
+
+fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64) -> bool {
+    stored_len == 0
+        && request.key().is_some_and(|key| key.ends_with('/'))
+        && rule.rule.directory_markers.is_allowed()
+}
+
+fn not_yet(what: &str) -> S3Error {
+    S3Error::with_message(
+        ErrorCode::NotImplemented,
+        format!("{what} are not implemented in this version."),
+    )
+}

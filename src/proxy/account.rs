@@ -1,0 +1,79 @@
+//! What the access log will say about a request, gathered while it is served.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::request::Parts;
+
+use crate::body::observe::{End, Sent};
+use crate::telemetry::access_log::{self, AccessRecord};
+use crate::telemetry::request_id::RequestId;
+
+/// One line of the access log in the making.
+pub struct Account {
+    id: RequestId,
+    operation: &'static str,
+    peer: SocketAddr,
+    uri: http::Uri,
+    bucket: Option<String>,
+    client: Option<String>,
+    error: Option<&'static str>,
+    received: Arc<AtomicU64>,
+}
+
+impl Account {
+    /// Begins with the request head.
+    pub fn open(id: RequestId, operation: &'static str, peer: SocketAddr, parts: &Parts) -> Self {
+        Self {
+            id,
+            operation,
+            peer,
+            uri: parts.uri.clone(),
+            bucket: None,
+            client: None,
+            error: None,
+            received: Arc::default(),
+        }
+    }
+
+    /// The bucket it is about.
+    pub fn set_bucket(&mut self, bucket: Option<&str>) {
+        self.bucket = bucket.map(str::to_owned);
+    }
+
+    /// Who sent it.
+    pub fn set_client(&mut self, client: Option<&str>) {
+        self.client = client.map(str::to_owned);
+    }
+
+    /// The S3 code it is refused with.
+    pub fn set_error(&mut self, code: &'static str) {
+        self.error = Some(code);
+    }
+
+    /// Where its body bytes are counted.
+    pub fn received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.received)
+    }
+
+    /// Writes the line.
+    pub fn close(self, status: u16, duration: Duration, sent: Sent) {
+        let uri = self.uri.path_and_query().map_or("", |uri| uri.as_str());
+        access_log::log(&AccessRecord {
+            request_id: self.id,
+            operation: self.operation,
+            bucket: self.bucket.as_deref(),
+            uri,
+            status,
+            error: self.error,
+            bytes_in: self.received.load(Ordering::Relaxed),
+            bytes_out: sent.bytes,
+            duration,
+            client: self.client.as_deref(),
+            peer: self.peer,
+            is_complete: sent.end == End::Complete,
+        });
+    }
+}

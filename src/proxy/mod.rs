@@ -1,0 +1,199 @@
+//! One request through the house: classify, authenticate, authorise, dispatch, and whatever
+//! happens, answer.
+
+pub mod access;
+pub mod account;
+pub mod answer;
+pub mod parse;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use time::OffsetDateTime;
+use tracing::Instrument;
+
+use self::access::{InFlight, Ticket};
+use self::account::Account;
+use self::parse::Parsed;
+use crate::auth::{Authenticator, ClientSecrets, Verified};
+use crate::body::Body;
+use crate::body::observe::Observed;
+use crate::error::Error;
+use crate::ops;
+use crate::ops::context::{Cx, S3Request};
+use crate::ops::policy::Caller;
+use crate::s3::query::Query;
+use crate::s3::target::BucketName;
+use crate::s3::{headers, hoisted};
+use crate::secret::Secret;
+use crate::server::{Connection, Handler};
+use crate::telemetry::metrics::Direction;
+use crate::telemetry::request_id::RequestIds;
+
+/// Everything that answers S3 requests.
+pub struct Proxy {
+    cx: Cx,
+    callers: Callers,
+    authenticator: Authenticator,
+    surroundings: Surroundings,
+    in_flight: InFlight,
+}
+
+/// What a proxy needs from the world around it.
+pub struct Surroundings {
+    /// Buckets in virtual-host style are in front of one of these.
+    pub domains: Vec<String>,
+    /// The time.
+    pub clock: fn() -> OffsetDateTime,
+    /// Names for requests.
+    pub ids: RequestIds,
+}
+
+/// The callers by access key id.
+pub struct Callers(HashMap<String, Arc<Caller>>);
+
+impl Callers {
+    /// The callers of a configuration.
+    pub fn new(callers: impl IntoIterator<Item = Caller>) -> Self {
+        let by_id = callers
+            .into_iter()
+            .map(|caller| (caller.client.access_key_id.clone(), Arc::new(caller)));
+        Self(by_id.collect())
+    }
+}
+
+impl ClientSecrets for Callers {
+    fn secret(&self, access_key_id: &str) -> Option<&Secret<String>> {
+        self.0
+            .get(access_key_id)
+            .map(|caller| &caller.client.secret_access_key)
+    }
+}
+
+impl Proxy {
+    /// Joins the rooms.
+    pub fn new(
+        cx: Cx,
+        callers: Callers,
+        authenticator: Authenticator,
+        surroundings: Surroundings,
+    ) -> Self {
+        Self {
+            cx,
+            callers,
+            authenticator,
+            surroundings,
+            in_flight: InFlight::default(),
+        }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an S3 error document.
+    pub async fn answer(&self, request: Request<Incoming>, peer: Connection) -> Response<Body> {
+        let started = Instant::now();
+        let id = self.surroundings.ids.next();
+        let (parts, body) = request.into_parts();
+        let asked = answer::Asked::of(&parts);
+        let parsed = self.parse(&parts);
+        let operation = parsed
+            .as_ref()
+            .map_or("Unknown", |parsed| parsed.operation.name());
+        let guard = self.cx.metrics.start_request();
+        let mut log = Account::open(id, operation, peer.peer, &parts);
+        let span = tracing::info_span!("request", id = id.as_str(), operation);
+        let outcome = match parsed {
+            Ok(parsed) => {
+                self.run(parsed, parts, body, &mut log)
+                    .instrument(span.clone())
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        let (response, ticket) = match outcome {
+            Ok((response, ticket)) => (response, ticket),
+            Err(error) => {
+                log.set_error(error.to_s3().code.as_str());
+                let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
+                (span.in_scope(respond), None)
+            }
+        };
+        let response = answer::stamp(response, &id);
+        let status = response.status().as_u16();
+        let metrics = Arc::clone(&self.cx.metrics);
+        metrics.first_byte(operation, started.elapsed());
+        response.map(|body| {
+            Body::new(Observed::new(body, move |sent| {
+                drop((guard, ticket));
+                metrics.request(operation, status, started.elapsed());
+                metrics.bytes(Direction::ClientOut, sent.bytes);
+                log.close(status, started.elapsed(), sent);
+            }))
+        })
+    }
+
+    async fn run(
+        &self,
+        parsed: Parsed,
+        parts: Parts,
+        body: Incoming,
+        log: &mut Account,
+    ) -> Result<(Response<Body>, Option<Ticket>), Error> {
+        log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
+        let verified =
+            self.authenticator
+                .authenticate(&parts, &self.callers, (self.surroundings.clock)())?;
+        let caller = verified
+            .caller()
+            .and_then(|id| self.callers.0.get(id))
+            .cloned();
+        let ticket = verified.caller().map(|id| self.in_flight.enter(id));
+        log.set_client(verified.caller());
+        access::authorise(
+            &self.cx,
+            caller.as_deref(),
+            &parsed.operation,
+            &parsed.target,
+        )?;
+        let mut request = s3_request(parsed, parts, body, verified, caller);
+        request.received = log.received();
+        headers::check_request(&request.headers)?;
+        let response = ops::dispatch(&self.cx, request).await?;
+        Ok((response, ticket))
+    }
+}
+
+fn s3_request(
+    parsed: Parsed,
+    parts: Parts,
+    body: Incoming,
+    verified: Verified,
+    caller: Option<Arc<Caller>>,
+) -> S3Request {
+    let mut headers = parts.headers;
+    // They are signed, unique, and contradict no header.
+    for (name, value) in verified.header_parameters() {
+        headers.insert(name, value.clone());
+    }
+    S3Request {
+        operation: parsed.operation,
+        target: parsed.target,
+        method: parts.method,
+        query: hoisted::upstream_query(Query::new(parts.uri.query())),
+        headers,
+        verified,
+        caller,
+        received: Arc::default(),
+        body,
+    }
+}
+
+impl Handler for Proxy {
+    type Body = Body;
+
+    async fn handle(&self, request: Request<Incoming>, connection: Connection) -> Response<Body> {
+        self.answer(request, connection).await
+    }
+}

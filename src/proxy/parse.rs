@@ -1,0 +1,28 @@
+//! From a request head to an operation on a target, before anybody is authenticated.
+
+use http::request::Parts;
+
+use super::Proxy;
+use crate::error::Error;
+use crate::s3::operation::{Operation, classify};
+use crate::s3::query::Query;
+use crate::s3::target::{Target, request_host};
+
+/// What a request asks for.
+pub struct Parsed {
+    /// The operation.
+    pub operation: Operation,
+    /// The bucket and key.
+    pub target: Target,
+}
+
+impl Proxy {
+    /// Reads the request line and the headers. No decision depends on the body.
+    pub(super) fn parse(&self, parts: &Parts) -> Result<Parsed, Error> {
+        let host = request_host(&parts.uri, &parts.headers)?;
+        let target = Target::parse(parts.uri.path(), host, &self.surroundings.domains)?;
+        let query = Query::new(parts.uri.query());
+        let operation = classify(&parts.method, &target, query, &parts.headers);
+        Ok(Parsed { operation, target })
+    }
+}

@@ -1,0 +1,212 @@
+//! The real S3: one place that builds, signs, sends and retries requests to it.
+
+pub mod client;
+pub mod credentials;
+pub mod endpoint;
+pub mod progress;
+pub mod redirect;
+pub mod request;
+pub mod retry;
+pub mod sign;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Response;
+use prometheus::IntCounter;
+use thiserror::Error;
+
+use self::client::HttpClient;
+use self::credentials::{CredentialSource, CredentialsError};
+use self::endpoint::Endpoint;
+use self::redirect::Redirects;
+use self::request::{Head, Payload, UpstreamRequest};
+use self::sign::SignError;
+use crate::body::Body;
+use crate::body::idle::{ByteCount, Received, Side};
+
+/// How long to wait for the upstream, and how the client is told apart from a stalled one.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the last byte sent to the response head; also the longest time without progress.
+    pub response: Duration,
+    /// Longest time without a byte of a response body.
+    pub idle: Duration,
+}
+
+/// What an upstream is made of.
+pub struct Settings {
+    /// Where it is and how buckets are addressed there.
+    pub endpoint: Endpoint,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
+    /// Counts body bytes received.
+    pub bytes_in: IntCounter,
+    /// Counts stored bytes sent.
+    pub bytes_out: IntCounter,
+}
+
+/// The connection pool to the real S3, and everything that every request to it has in common.
+pub struct Upstream {
+    settings: Settings,
+    client: HttpClient,
+    credentials: Arc<CredentialSource>,
+    redirects: Redirects,
+}
+
+/// Why there is no response from the upstream. All of these are the upstream's or the operator's
+/// fault, never the client's.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect to the upstream: {0}")]
+    Connect(#[source] hyper_util::client::legacy::Error),
+    /// The connection broke before the response head.
+    #[error("upstream connection failed: {0}")]
+    Broken(#[source] hyper_util::client::legacy::Error),
+    /// No response head, or no progress, in time.
+    #[error("upstream did not answer in time")]
+    Timeout,
+    /// There are no credentials to sign with.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The request could not be signed or built: a bug.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The upstream moved the bucket while a body was streamed that cannot be sent again.
+    #[error("upstream redirected an upload that cannot be replayed")]
+    RedirectedUpload,
+    /// Redirects in a circle, or to somewhere the configuration does not allow.
+    #[error("upstream redirects cannot be followed")]
+    RedirectLoop,
+}
+
+impl UpstreamError {
+    /// Bounded metric label.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Broken(_) => "broken",
+            Self::Timeout => "timeout",
+            Self::Credentials(_) => "credentials",
+            Self::Sign(_) => "sign",
+            Self::RedirectedUpload | Self::RedirectLoop => "redirect",
+        }
+    }
+}
+
+impl Upstream {
+    /// Joins a connection pool with the credentials that sign for it.
+    pub fn new(settings: Settings, client: HttpClient, credentials: Arc<CredentialSource>) -> Self {
+        Self {
+            settings,
+            client,
+            credentials,
+            redirects: Redirects::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.settings.endpoint
+    }
+
+    /// Sends one request and returns the response head with its body unread.
+    ///
+    /// Requests without a body, or with a buffered one, are retried as [`retry`] says and follow
+    /// redirects; a streamed body is sent once.
+    pub async fn send(
+        &self,
+        request: UpstreamRequest,
+    ) -> Result<Response<Received>, UpstreamError> {
+        match request.payload {
+            Payload::Streamed { .. } => self.send_streamed(request).await,
+            Payload::Empty | Payload::Buffered { .. } => self.send_replayable(request).await,
+        }
+    }
+
+    async fn send_streamed(
+        &self,
+        request: UpstreamRequest,
+    ) -> Result<Response<Received>, UpstreamError> {
+        let place = self
+            .redirects
+            .place(request.bucket.as_deref(), &self.settings);
+        let bucket = request.bucket.clone();
+        let (head, body) = request.into_streamed_parts();
+        let signed = self.sign(&head, &place).await?;
+        let (body, progress) = progress::watch(body, self.settings.bytes_out.clone());
+        let sent = self.client.send(signed.map(|()| body));
+        let response = progress::within(sent, &progress, self.settings.timeouts.response).await?;
+        let response = self.received(response);
+        if self
+            .redirects
+            .learn(bucket.as_deref(), &response, &self.settings)
+            .is_some()
+        {
+            return Err(UpstreamError::RedirectedUpload);
+        }
+        Ok(response)
+    }
+
+    async fn send_replayable(
+        &self,
+        request: UpstreamRequest,
+    ) -> Result<Response<Received>, UpstreamError> {
+        let (head, bytes) = request.into_replayable();
+        let bucket = head.bucket.as_deref();
+        let mut hops = 0;
+        loop {
+            let place = self.redirects.place(bucket, &self.settings);
+            let send = || self.send_once(&head, &bytes, &place);
+            let response = retry::with_retries(&head, send).await?;
+            match self.redirects.learn(bucket, &response, &self.settings) {
+                None => return Ok(response),
+                Some(to) if hops < redirect::HOPS_MAX && to != place => hops += 1,
+                Some(_) => return Err(UpstreamError::RedirectLoop),
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        head: &Head,
+        bytes: &Bytes,
+        place: &redirect::Place,
+    ) -> Result<Response<Received>, UpstreamError> {
+        let signed = self.sign(head, place).await?;
+        self.settings.bytes_out.inc_by(bytes.len() as u64);
+        let sent = self.client.send(signed.map(|()| Body::full(bytes.clone())));
+        let response = tokio::time::timeout(self.settings.timeouts.response, sent)
+            .await
+            .map_err(|_elapsed| UpstreamError::Timeout)??;
+        Ok(self.received(response))
+    }
+
+    async fn sign(
+        &self,
+        head: &Head,
+        place: &redirect::Place,
+    ) -> Result<hyper::Request<()>, UpstreamError> {
+        let credentials = match &head.credentials {
+            Some(own) => own.current().await?,
+            None => self.credentials.current().await?,
+        };
+        Ok(sign::sign(head, place, &credentials)?)
+    }
+
+    fn received(&self, response: Response<hyper::body::Incoming>) -> Response<Received> {
+        response.map(|body| {
+            Received::new(
+                body,
+                Side::Upstream,
+                self.settings.timeouts.idle,
+                ByteCount::new(self.settings.bytes_in.clone(), None),
+            )
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! A real proxy on a free port in front of an embedded S3 server, and a client that says exactly
+//! what it is told to say. Requests are signed by aws-sigv4, never by the code under test.
+
+pub mod client;
+pub mod upstream;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use s3seal::app::{self, App};
+use s3seal::config::{Config, Environment};
+use s3seal::keys::local::{Material, NewKey, WhenMissing, update};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use self::client::{Client, Identity};
+
+/// Who calls the proxy in tests; scopes come from the configuration.
+pub const APP: Identity = Identity {
+    id: "APP",
+    secret: "app-secret-of-the-tests",
+};
+
+/// Who the proxy is to the upstream.
+pub const UPSTREAM: Identity = Identity {
+    id: "UPSTREAM",
+    secret: "upstream-secret-of-the-tests",
+};
+
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "bucket";
+
+/// A running proxy.
+pub struct Proxy {
+    /// Where S3 clients connect.
+    pub address: SocketAddr,
+    /// Where `/metrics` is.
+    pub admin: SocketAddr,
+    dir: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+/// What differs from the usual configuration.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Lines of `[listen]`.
+    pub listen: String,
+    /// Lines of `[upstream]`.
+    pub upstream: String,
+    /// Lines of the only rule; `buckets = ["*"]` and `encryption` are there already.
+    pub rule: String,
+    /// `named-key` where empty.
+    pub encryption: &'static str,
+    /// Whole tables, `[[clients]]` and `[[rules]]` among them; they come first.
+    pub tables: String,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `upstream` (`host:port`).
+    pub async fn start(upstream: SocketAddr, options: Options) -> Self {
+        let dir = TempDir::new().unwrap();
+        make_keyring(&dir.path().join("keyring.json"));
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, configuration(upstream, &options)).unwrap();
+        let config = Config::load(&path, &Environment::default()).unwrap();
+        let app = App::build(config).await.unwrap();
+        let (address, admin) = (app.address().unwrap(), app.admin_address().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(async move {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            admin,
+            dir,
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    /// A client that signs as [`APP`].
+    pub fn client(&self) -> Client {
+        Client::new(self.address, APP)
+    }
+
+    /// The keyring in use.
+    pub fn keyring(&self) -> PathBuf {
+        self.dir.path().join("keyring.json")
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("config.toml")
+    }
+
+    /// The text of `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let response = Client::new(self.admin, APP)
+            .unsigned("GET", "/metrics")
+            .send()
+            .await;
+        String::from_utf8(response.body.to_vec()).unwrap()
+    }
+
+    /// Stops serving and waits until the last request has ended.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+    }
+}
+
+fn make_keyring(path: &Path) {
+    for id in ["default", "managed", "tenant"] {
+        let key = NewKey {
+            id: id.to_owned(),
+            aliases: vec![format!("alias/{id}")],
+            description: String::new(),
+        };
+        let material = Material::generate().unwrap();
+        update(path, WhenMissing::Create, |keyring| {
+            keyring.create(key, material, app::now())
+        })
+        .unwrap();
+    }
+}
+
+fn configuration(upstream: SocketAddr, options: &Options) -> String {
+    let Options {
+        listen,
+        upstream: upstream_lines,
+        rule,
+        encryption,
+        tables,
+    } = options;
+    let encryption = if encryption.is_empty() {
+        "named-key"
+    } else {
+        encryption
+    };
+    let Identity { id, secret } = APP;
+    let Identity {
+        id: upstream_id,
+        secret: upstream_secret,
+    } = UPSTREAM;
+    format!(
+        r#"
+{tables}
+[listen]
+address = "127.0.0.1:0"
+{listen}
+[admin]
+address = "127.0.0.2:0"
+[upstream]
+endpoint = "http://{upstream}"
+region = "us-east-1"
+credentials = {{ access_key_id = "{upstream_id}", secret_access_key = "{upstream_secret}" }}
+{upstream_lines}
+[[clients]]
+access_key_id = "{id}"
+secret_access_key = "{secret}"
+[keys]
+default = "default"
+managed = "managed"
+[[keys.providers]]
+kind = "local"
+name = "local"
+keyring = "keyring.json"
+[[rules]]
+buckets = ["*"]
+encryption = "{encryption}"
+{rule}
+"#
+    )
+}
