@@ -1,7 +1,10 @@
 //! A real proxy on a free port in front of an embedded S3 server, and a client that says exactly
 //! what it is told to say. Requests are signed by aws-sigv4, never by the code under test.
 
+pub mod chaos;
+pub mod chunked;
 pub mod client;
+pub mod http1;
 pub mod upstream;
 
 use std::net::SocketAddr;
