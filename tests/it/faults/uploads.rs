@@ -121,6 +121,19 @@ async fn a_client_that_stalls_is_told_so_after_the_idle_timeout() {
 }
 
 #[tokio::test]
+async fn a_slow_but_moving_upload_is_not_cut() {
+    let bench = Bench::start(impatient()).await;
+    let body = plaintext(LEN);
+    let mut wire = partial_put(&bench, LEN, 0).await;
+    for piece in body.chunks(LEN / 5 + 1) {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        wire.send(piece).await;
+    }
+    assert_eq!(wire.head().await.unwrap().status(), 200);
+    assert_eq!(bench.client.get(OBJECT).await.body, body);
+}
+
+#[tokio::test]
 async fn an_upstream_that_stops_taking_an_upload_is_a_503() {
     let bench = Bench::start(impatient()).await;
     bench.chaos.script([Step::Deaf]);
