@@ -16,3 +16,4 @@ mod faults;
 mod layering;
 mod objects;
 mod support;
+mod transparency;

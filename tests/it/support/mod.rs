@@ -58,6 +58,8 @@ pub struct Options {
     pub encryption: &'static str,
     /// Whole tables, `[[clients]]` and `[[rules]]` among them; they come first.
     pub tables: String,
+    /// Who the proxy is to the upstream; [`UPSTREAM`] where `None`.
+    pub identity: Option<Identity>,
 }
 
 impl Proxy {
@@ -140,6 +142,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
         rule,
         encryption,
         tables,
+        identity,
     } = options;
     let encryption = if encryption.is_empty() {
         "named-key"
@@ -150,7 +153,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
     let Identity {
         id: upstream_id,
         secret: upstream_secret,
-    } = UPSTREAM;
+    } = identity.unwrap_or(UPSTREAM);
     format!(
         r#"
 {tables}
