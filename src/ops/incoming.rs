@@ -1,7 +1,7 @@
 //! Upstream response headers on their way to the client: only what the lists of s3-operations
 //! section 5 let through, with what describes ciphertext replaced.
 
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::Response;
 
@@ -28,6 +28,12 @@ pub fn headers(cx: &Cx, upstream: &HeaderMap) -> HeaderMap {
     if let Some(shown_etag) = upstream.get(ETAG).and_then(|value| show_etag(cx, value)) {
         shown.insert(ETAG, shown_etag);
     }
+    // CreateBucket answers with a path; anything else would name the upstream.
+    if let Some(location) = upstream.get(LOCATION)
+        && location.as_bytes().starts_with(b"/")
+    {
+        shown.insert(LOCATION, location.clone());
+    }
     if upstream.contains_key(X_AMZ_BUCKET_REGION) {
         // Clients sign again for the region they read here.
         insert_text(&mut shown, "x-amz-bucket-region", &cx.settings.region);
@@ -39,7 +45,7 @@ pub fn headers(cx: &Cx, upstream: &HeaderMap) -> HeaderMap {
 pub fn relay(cx: &Cx, upstream: Response<Received>) -> Response<Body> {
     let (parts, body) = upstream.into_parts();
     let mut shown = headers(cx, &parts.headers);
-    for name in [CONTENT_LENGTH, CONTENT_RANGE] {
+    for name in [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE] {
         if let Some(value) = parts.headers.get(&name) {
             shown.insert(name, value.clone());
         }

@@ -27,24 +27,68 @@ pub enum May {
 pub const HEADERS: &[Allowed] = &[
     allow("date", May::Differ, "two moments"),
     allow("last-modified", May::Differ, "two moments"),
-    allow("etag", May::Differ, "D1: the upstream hashes ciphertext; shown with -0"),
+    allow(
+        "etag",
+        May::Differ,
+        "D1: the upstream hashes ciphertext; shown with -0",
+    ),
     allow("x-amz-version-id", May::Differ, "random; two buckets"),
-    allow("x-amz-request-id", May::Vary, "a name for one request; ours where there is none"),
-    allow("x-amz-id-2", May::Vary, "a name for one request; ours where there is none"),
-    allow("x-s3seal-request-id", May::BeAdded, "the name of the request in our log"),
-    allow("x-amz-server-side-encryption", May::BeAdded, "P20: the mode of the proxy"),
-    allow("x-amz-server-side-encryption-aws-kms-key-id", May::BeAdded, "P20: the key of the proxy"),
-    allow("accept-ranges", May::BeAdded, "said of every object, which S3 does and some servers forget"),
-    allow("x-amz-checksum-crc64nvme", May::BeDropped, "computed unasked by the server, of the ciphertext"),
-    allow("x-amz-checksum-type", May::BeDropped, "of a checksum that is not shown"),
+    allow(
+        "x-amz-request-id",
+        May::Vary,
+        "a name for one request; ours where there is none",
+    ),
+    allow(
+        "x-amz-id-2",
+        May::Vary,
+        "a name for one request; ours where there is none",
+    ),
+    allow(
+        "x-s3seal-request-id",
+        May::BeAdded,
+        "the name of the request in our log",
+    ),
+    allow(
+        "x-amz-server-side-encryption",
+        May::BeAdded,
+        "P20: the mode of the proxy",
+    ),
+    allow(
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        May::BeAdded,
+        "P20: the key of the proxy",
+    ),
+    allow(
+        "accept-ranges",
+        May::BeAdded,
+        "said of every object, which S3 does and some servers forget",
+    ),
+    allow(
+        "x-amz-checksum-crc64nvme",
+        May::BeDropped,
+        "computed unasked by the server, of the ciphertext",
+    ),
+    allow(
+        "x-amz-checksum-type",
+        May::BeDropped,
+        "of a checksum that is not shown",
+    ),
     allow("connection", May::Vary, "belongs to one hop"),
     allow("keep-alive", May::Vary, "belongs to one hop"),
 ];
 
 /// Of the headers, where the body is an XML document.
 pub const DOCUMENT_HEADERS: &[Allowed] = &[
-    allow("content-length", May::Vary, "P34: sizes and ETags in a listing change its length"),
-    allow("transfer-encoding", May::Vary, "a listing is rewritten as it streams by"),
+    allow(
+        "content-length",
+        May::Vary,
+        "P34: sizes and ETags in a listing change its length",
+    ),
+    allow(
+        "transfer-encoding",
+        May::Vary,
+        "a listing is rewritten as it streams by",
+    ),
 ];
 
 /// Of the elements of XML documents.
@@ -55,7 +99,11 @@ pub const ELEMENTS: &[Allowed] = &[
     allow("VersionId", May::Differ, "random; two buckets"),
     allow("RequestId", May::Differ, "a name for one request"),
     allow("HostId", May::Differ, "a name for one request"),
-    allow("ChecksumAlgorithm", May::BeDropped, "P34: of the ciphertext"),
+    allow(
+        "ChecksumAlgorithm",
+        May::BeDropped,
+        "P34: of the ciphertext",
+    ),
     allow("ChecksumType", May::BeDropped, "P34: of the ciphertext"),
 ];
 
@@ -68,7 +116,11 @@ fn every_entry_has_a_reason_and_stands_once() {
     for list in [HEADERS, DOCUMENT_HEADERS, ELEMENTS] {
         for (index, entry) in list.iter().enumerate() {
             assert!(!entry.reason.is_empty(), "{}", entry.name);
-            assert!(list[..index].iter().all(|other| other.name != entry.name), "{}", entry.name);
+            assert!(
+                list[..index].iter().all(|other| other.name != entry.name),
+                "{}",
+                entry.name
+            );
         }
     }
 }

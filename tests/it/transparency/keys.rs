@@ -7,15 +7,55 @@ use super::pair::{Pair, Way};
 /// Keys that proxies and clients like to break.
 fn odd_keys() -> Vec<String> {
     let mut keys: Vec<String> = [
-        "a//b", "//", "/", "/leading", "trailing/", "a/./b", "a/../b", ".", "..", "./a", "../a",
-        "a+b", "a b", " a", "a%2Fb", "a%252Fb", "%", "100%", "a&b=c", "a?b", "a#b", "a;b", "a:b", "a@b", "a,b",
-        "a'b\"c", "a<b>c", "(a)!*~", "a\\b", "[a]{b}|c^d`e", "\u{fc}ber", "u\u{308}ber", "\u{1f980}",
-        "\u{65e5}\u{672c}\u{8a9e}", "a\tb", "a\u{1}b", "$a$", "AWS4-HMAC-SHA256",
+        "a//b",
+        "//",
+        "/",
+        "/leading",
+        "trailing/",
+        "a/./b",
+        "a/../b",
+        ".",
+        "..",
+        "./a",
+        "../a",
+        "a+b",
+        "a b",
+        " a",
+        "a%2Fb",
+        "a%252Fb",
+        "%",
+        "100%",
+        "a&b=c",
+        "a?b",
+        "a#b",
+        "a;b",
+        "a:b",
+        "a@b",
+        "a,b",
+        "a'b\"c",
+        "a<b>c",
+        "(a)!*~",
+        "a\\b",
+        "[a]{b}|c^d`e",
+        "\u{fc}ber",
+        "u\u{308}ber",
+        "\u{1f980}",
+        "\u{65e5}\u{672c}\u{8a9e}",
+        "a\tb",
+        "a\u{1}b",
+        "$a$",
+        "AWS4-HMAC-SHA256",
     ]
     .map(str::to_owned)
     .into();
     keys.push("\u{e9}".repeat(100));
-    keys.push((0..5).map(|_| "s".repeat(200)).collect::<Vec<_>>().join("/") + &"x".repeat(20));
+    keys.push(
+        (0..5)
+            .map(|_| "s".repeat(200))
+            .collect::<Vec<_>>()
+            .join("/")
+            + &"x".repeat(20),
+    );
     assert_eq!(keys.last().unwrap().len(), 1024);
     keys
 }
@@ -25,7 +65,9 @@ pub async fn odd_keys_come_back_byte_by_byte(pair: &Pair) {
     for key in odd_keys() {
         let rest = format!("/{}", encode_path(key.as_bytes()));
         let body = format!("body of {key:?}");
-        let put = pair.both(|way| way.draft("PUT", &rest).body(body.clone())).await;
+        let put = pair
+            .both(|way| way.draft("PUT", &rest).body(body.clone()))
+            .await;
         assert_eq!(put.direct.status, put.proxied.status, "{key:?}: {put:?}");
         if !put.direct.status.is_success() {
             continue; // the server's own limits, told alike
@@ -48,11 +90,18 @@ pub async fn odd_keys_come_back_byte_by_byte(pair: &Pair) {
         if read.direct.body == body.as_bytes() {
             assert_eq!(read.proxied.body, body.as_bytes(), "{key:?}");
         }
-        let names = [encode_path(key.as_bytes()), encode_component(key.as_bytes())];
+        let names = [
+            encode_path(key.as_bytes()),
+            encode_component(key.as_bytes()),
+        ];
         let is_listed = names.iter().any(|name| keys.contains(&name.to_string()));
         if !is_listed {
             let name = key.replace(' ', "+");
-            assert!(keys.iter().any(|other| decoded(other) == *key || decoded(other) == name), "{key:?} in {keys:?}");
+            assert!(
+                keys.iter()
+                    .any(|other| decoded(other) == *key || decoded(other) == name),
+                "{key:?} in {keys:?}"
+            );
         }
     }
 }
@@ -60,15 +109,21 @@ pub async fn odd_keys_come_back_byte_by_byte(pair: &Pair) {
 pub async fn a_key_that_is_too_long_is_refused(pair: &Pair) {
     let key = format!("/{}", "k".repeat(1_025));
     let put = pair.proxied.draft("PUT", &key).body("x").send().await;
-    assert_eq!((put.status.as_u16(), put.code().as_str()), (400, "KeyTooLongError"));
+    assert_eq!(
+        (put.status.as_u16(), put.code().as_str()),
+        (400, "KeyTooLongError")
+    );
 }
 
 fn keys_of(document: &[u8]) -> Vec<String> {
     let text = String::from_utf8(document.to_vec()).unwrap();
     let keys = text.split("<Key>").skip(1);
-    keys.map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
+    keys.map(|rest| rest.split("</Key>").next().unwrap().to_owned())
+        .collect()
 }
 
 fn decoded(key: &str) -> String {
-    percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(key)
+        .decode_utf8_lossy()
+        .into_owned()
 }
