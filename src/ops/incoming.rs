@@ -28,12 +28,6 @@ pub fn headers(cx: &Cx, upstream: &HeaderMap) -> HeaderMap {
     if let Some(shown_etag) = upstream.get(ETAG).and_then(|value| show_etag(cx, value)) {
         shown.insert(ETAG, shown_etag);
     }
-    // CreateBucket answers with a path; anything else would name the upstream.
-    if let Some(location) = upstream.get(LOCATION)
-        && location.as_bytes().starts_with(b"/")
-    {
-        shown.insert(LOCATION, location.clone());
-    }
     if upstream.contains_key(X_AMZ_BUCKET_REGION) {
         // Clients sign again for the region they read here.
         insert_text(&mut shown, "x-amz-bucket-region", &cx.settings.region);
@@ -49,6 +43,13 @@ pub fn relay(cx: &Cx, upstream: Response<Received>) -> Response<Body> {
         if let Some(value) = parts.headers.get(&name) {
             shown.insert(name, value.clone());
         }
+    }
+    // CreateBucket answers with a path; anything else would name the upstream.
+    if let Some(location) = parts.headers.get(LOCATION)
+        && parts.status.is_success()
+        && location.as_bytes().starts_with(b"/")
+    {
+        shown.insert(LOCATION, location.clone());
     }
     respond(parts.status, shown, Body::new(body))
 }

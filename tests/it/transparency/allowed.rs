@@ -73,6 +73,11 @@ pub const HEADERS: &[Allowed] = &[
         May::BeDropped,
         "of a checksum that is not shown",
     ),
+    allow(
+        "seaweed-x-amz-etag",
+        May::Differ,
+        "SeaweedFS says its ETag twice; see etag",
+    ),
     allow("connection", May::Vary, "belongs to one hop"),
     allow("keep-alive", May::Vary, "belongs to one hop"),
 ];
@@ -97,6 +102,7 @@ pub const ELEMENTS: &[Allowed] = &[
     allow("LastModified", May::Differ, "two moments"),
     allow("CreationDate", May::Differ, "two moments"),
     allow("VersionId", May::Differ, "random; two buckets"),
+    allow("NextVersionIdMarker", May::Differ, "random; two buckets"),
     allow("RequestId", May::Differ, "a name for one request"),
     allow("HostId", May::Differ, "a name for one request"),
     allow(
