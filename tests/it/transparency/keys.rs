@@ -123,7 +123,8 @@ fn keys_of(document: &[u8]) -> Vec<String> {
 }
 
 fn decoded(key: &str) -> String {
-    percent_encoding::percent_decode_str(key)
+    let unescaped = key.replace("&apos;", "'").replace("&amp;", "&");
+    percent_encoding::percent_decode_str(&unescaped)
         .decode_utf8_lossy()
         .into_owned()
 }
