@@ -22,12 +22,11 @@ use crate::format::Metadata;
 use crate::format::TRAILER_LEN;
 use crate::format::single::open_trailer;
 use crate::s3::range::ContentRange;
-use crate::s3::sse;
 
 /// See the module.
 pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    sse::refuse_on_read(&request.headers)?;
+    encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
     if wants_checksum(&request) && wanted == Wanted::Whole {
         // One request all the same: the trailer comes with the headers.

@@ -21,5 +21,6 @@
 mod faults;
 mod layering;
 mod objects;
+mod refusals;
 mod support;
 mod transparency;
