@@ -12,6 +12,8 @@
     reason = "a failing test may panic, and tests look at the clock and the environment"
 )]
 
+mod faults;
 mod layering;
 mod objects;
 mod support;
+mod transparency;

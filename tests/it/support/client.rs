@@ -175,7 +175,9 @@ impl Draft {
         }
         // What hyper leaves out for an empty body, and S3 demands.
         let announces_length = headers.iter().any(|(name, _)| name == "content-length");
-        if matches!(self.method.as_str(), "PUT" | "POST") && self.body.is_empty() && !announces_length
+        if matches!(self.method.as_str(), "PUT" | "POST")
+            && self.body.is_empty()
+            && !announces_length
         {
             headers.push(("content-length".to_owned(), "0".to_owned()));
         }

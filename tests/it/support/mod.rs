@@ -1,7 +1,10 @@
 //! A real proxy on a free port in front of an embedded S3 server, and a client that says exactly
 //! what it is told to say. Requests are signed by aws-sigv4, never by the code under test.
 
+pub mod chaos;
+pub mod chunked;
 pub mod client;
+pub mod http1;
 pub mod upstream;
 
 use std::net::SocketAddr;
@@ -55,6 +58,8 @@ pub struct Options {
     pub encryption: &'static str,
     /// Whole tables, `[[clients]]` and `[[rules]]` among them; they come first.
     pub tables: String,
+    /// Who the proxy is to the upstream; [`UPSTREAM`] where `None`.
+    pub identity: Option<Identity>,
 }
 
 impl Proxy {
@@ -137,6 +142,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
         rule,
         encryption,
         tables,
+        identity,
     } = options;
     let encryption = if encryption.is_empty() {
         "named-key"
@@ -147,7 +153,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
     let Identity {
         id: upstream_id,
         secret: upstream_secret,
-    } = UPSTREAM;
+    } = identity.unwrap_or(UPSTREAM);
     format!(
         r#"
 {tables}
