@@ -15,5 +15,6 @@
 mod faults;
 mod layering;
 mod objects;
+mod relayed;
 mod support;
 mod transparency;
