@@ -79,6 +79,9 @@ impl Server {
         };
         let id = account("S3SEAL_TEST_ACCESS_KEY");
         let secret = account("S3SEAL_TEST_SECRET_KEY");
-        Some(Self { address: address.parse().unwrap(), identity: Identity { id, secret } })
+        Some(Self {
+            address: address.parse().unwrap(),
+            identity: Identity { id, secret },
+        })
     }
 }

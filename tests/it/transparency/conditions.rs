@@ -6,10 +6,18 @@ pub async fn conditional_get_304_412_pass(pair: &Pair) {
     let stored = pair.put("/key", plaintext(100_000)).await;
     let etag = |way: &Way| {
         let is_direct = way.bucket == pair.direct.bucket && !std::ptr::eq(way, &pair.proxied);
-        let answer = if is_direct { &stored.direct } else { &stored.proxied };
+        let answer = if is_direct {
+            &stored.direct
+        } else {
+            &stored.proxied
+        };
         answer.header("etag").unwrap().to_owned()
     };
-    assert!(etag(&pair.proxied).ends_with("-0\""), "{}", etag(&pair.proxied));
+    assert!(
+        etag(&pair.proxied).ends_with("-0\""),
+        "{}",
+        etag(&pair.proxied)
+    );
     let other = "\"00000000000000000000000000000000\"";
     for method in ["GET", "HEAD"] {
         for (name, is_own, status) in [
@@ -42,26 +50,45 @@ pub async fn conditional_get_304_412_pass(pair: &Pair) {
 }
 
 pub async fn conditional_put_412_passes(pair: &Pair) {
-    let only_new = |way: &Way| way.draft("PUT", "/key").header("if-none-match", "*").body("first");
+    let only_new = |way: &Way| {
+        let draft = way
+            .draft("PUT", "/key")
+            .header("content-type", "text/plain");
+        draft.header("if-none-match", "*").body("first")
+    };
     pair.same_success("the first", only_new).await;
     for len in [10, 200_000] {
         let second = |way: &Way| {
-            way.draft("PUT", "/key").header("if-none-match", "*").body(plaintext(len))
+            way.draft("PUT", "/key")
+                .header("if-none-match", "*")
+                .body(plaintext(len))
         };
         let refused = pair.same("the second", second).await;
-        assert_eq!((refused.proxied.status.as_u16(), refused.proxied.code()), (412, "PreconditionFailed".to_owned()));
+        assert_eq!(
+            (refused.proxied.status.as_u16(), refused.proxied.code()),
+            (412, "PreconditionFailed".to_owned())
+        );
         let other = |way: &Way| {
             let draft = way.draft("PUT", "/key").body(plaintext(len));
             draft.header("if-match", "\"00000000000000000000000000000000\"")
         };
         assert_eq!(pair.same("another", other).await.proxied.status, 412);
     }
-    let read = pair.same_success("read", |way| way.draft("GET", "/key")).await;
+    let read = pair
+        .same_success("read", |way| way.draft("GET", "/key"))
+        .await;
     assert_eq!(read.proxied.body, "first");
     let etag = read.proxied.header("etag").unwrap().to_owned();
-    let replace = pair.proxied.draft("PUT", "/key").header("if-match", &etag).body("second");
+    let replace = pair
+        .proxied
+        .draft("PUT", "/key")
+        .header("if-match", &etag)
+        .body("second");
     assert_eq!(replace.send().await.status, 200);
-    assert_eq!(pair.proxied.draft("GET", "/key").send().await.body, "second");
+    assert_eq!(
+        pair.proxied.draft("GET", "/key").send().await.body,
+        "second"
+    );
 }
 
 pub async fn of_32_writers_that_want_to_be_first_exactly_one_is(pair: &Pair) {
@@ -69,13 +96,25 @@ pub async fn of_32_writers_that_want_to_be_first_exactly_one_is(pair: &Pair) {
         let key = format!("/race-{len}");
         let writers = (0..32).map(|writer: u8| {
             let body = vec![writer; len];
-            let draft = pair.proxied.draft("PUT", &key).header("if-none-match", "*").body(body);
+            let draft = pair
+                .proxied
+                .draft("PUT", &key)
+                .header("if-none-match", "*")
+                .body(body);
             async move { (writer, draft.send().await.status.as_u16()) }
         });
         let outcomes = futures_util::future::join_all(writers).await;
-        let winners: Vec<_> = outcomes.iter().filter(|(_, status)| *status == 200).collect();
+        let winners: Vec<_> = outcomes
+            .iter()
+            .filter(|(_, status)| *status == 200)
+            .collect();
         assert_eq!(winners.len(), 1, "{outcomes:?}");
-        assert!(outcomes.iter().all(|(_, status)| matches!(status, 200 | 409 | 412)), "{outcomes:?}");
+        assert!(
+            outcomes
+                .iter()
+                .all(|(_, status)| matches!(status, 200 | 409 | 412)),
+            "{outcomes:?}"
+        );
         let stored = pair.proxied.draft("GET", &key).send().await;
         assert_eq!(stored.body, vec![winners[0].0; len]);
     }

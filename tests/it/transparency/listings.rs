@@ -6,7 +6,8 @@ const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 300_000];
 
 async fn fill(pair: &Pair) {
     for (index, len) in SIZES.into_iter().enumerate() {
-        pair.put(&format!("/folder-{}/size-{len}", index % 2), plaintext(len)).await;
+        pair.put(&format!("/folder-{}/size-{len}", index % 2), plaintext(len))
+            .await;
     }
     pair.put("/top%20%26%20more", plaintext(70_000)).await;
 }
@@ -26,7 +27,9 @@ pub async fn listings_say_the_same(pair: &Pair) {
         "?delimiter=%2F&max-keys=2",
         "?prefix=folder-0%2F&marker=folder-0%2Fsize-0",
     ] {
-        let listed = pair.same_success(query, |way| way.draft("GET", query)).await;
+        let listed = pair
+            .same_success(query, |way| way.draft("GET", query))
+            .await;
         assert!(listed.proxied.body.starts_with(b"<?xml"), "{query}");
     }
     let mut query = "?list-type=2&max-keys=3".to_owned();
@@ -46,7 +49,12 @@ pub async fn listings_say_the_same(pair: &Pair) {
 
 pub async fn listing_sizes_equal_plaintext_sizes(pair: &Pair) {
     fill(pair).await;
-    for query in ["?list-type=2", "?list-type=2&encoding-type=url", "", "?encoding-type=url"] {
+    for query in [
+        "?list-type=2",
+        "?list-type=2&encoding-type=url",
+        "",
+        "?encoding-type=url",
+    ] {
         let listed = pair.proxied.draft("GET", query).send().await;
         let entries = entries(&listed.body, "Contents");
         assert_eq!(entries.len(), SIZES.len() + 1, "{query}");
@@ -60,7 +68,11 @@ pub async fn listing_sizes_equal_plaintext_sizes(pair: &Pair) {
 pub async fn check(way: &Way, entry: &str) {
     let text = |name: &str| {
         let rest = entry.split_once(&format!("<{name}>")).unwrap().1;
-        rest.split('<').next().unwrap().replace("&quot;", "\"").replace("&#34;", "\"")
+        rest.split('<')
+            .next()
+            .unwrap()
+            .replace("&quot;", "\"")
+            .replace("&#34;", "\"")
     };
     let key = text("Key").replace("&amp;", "&");
     // With encoding-type=url it is encoded already, and a plus is a blank.
@@ -73,8 +85,16 @@ pub async fn check(way: &Way, entry: &str) {
     for method in ["HEAD", "GET"] {
         let read = way.draft(method, &format!("/{key}")).send().await;
         assert_eq!(read.status, 200, "{method} {key}");
-        assert_eq!(read.header("content-length"), Some(text("Size").as_str()), "{method} {key}");
-        assert_eq!(read.header("etag").map(unquoted), Some(unquoted(&text("ETag"))), "{method} {key}");
+        assert_eq!(
+            read.header("content-length"),
+            Some(text("Size").as_str()),
+            "{method} {key}"
+        );
+        // Some servers list no ETag.
+        if entry.contains("<ETag>") {
+            let etag = read.header("etag").map(unquoted);
+            assert_eq!(etag, Some(unquoted(&text("ETag"))), "{method} {key}");
+        }
     }
     if let Some((_, len)) = key.rsplit_once("size-") {
         assert_eq!(text("Size"), len);

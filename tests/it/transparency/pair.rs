@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::allowed::{Allowed, DOCUMENT_HEADERS, ELEMENTS, HEADERS, May};
+use super::allowed::{Allowed, DOCUMENT_HEADERS, ELEMENTS, ERROR_HEADERS, HEADERS, May};
 use crate::support::client::{Answer, Client, Draft};
 use crate::support::upstream::{Embedded, Server};
 use crate::support::{BUCKET, Options, Proxy, UPSTREAM};
@@ -35,7 +35,8 @@ pub struct Answers {
 impl Way {
     /// A request about the bucket: `rest` follows its name.
     pub fn draft(&self, method: &str, rest: &str) -> Draft {
-        self.client.draft(method, &format!("/{}{rest}", self.bucket))
+        self.client
+            .draft(method, &format!("/{}{rest}", self.bucket))
     }
 }
 
@@ -45,9 +46,20 @@ impl Pair {
         let (direct, behind) = (Embedded::start().await, Embedded::start().await);
         let proxy = Proxy::start(behind.address, Options::default()).await;
         let bucket = BUCKET.to_owned();
-        let way = Way { client: Client::new(direct.address, UPSTREAM), bucket: bucket.clone() };
-        let proxied = Way { client: proxy.client(), bucket };
-        Some(Self { direct: way, proxied, _proxy: proxy, _upstreams: vec![direct, behind] })
+        let way = Way {
+            client: Client::new(direct.address, UPSTREAM),
+            bucket: bucket.clone(),
+        };
+        let proxied = Way {
+            client: proxy.client(),
+            bucket,
+        };
+        Some(Self {
+            direct: way,
+            proxied,
+            _proxy: proxy,
+            _upstreams: vec![direct, behind],
+        })
     }
 
     /// Over SeaweedFS.
@@ -63,17 +75,28 @@ impl Pair {
     async fn over(variable: &str, upstream: &str) -> Option<Self> {
         let server = Server::from_environment(variable)?;
         let identity = Some(server.identity);
-        let options = Options { upstream: upstream.to_owned(), identity, ..Options::default() };
+        let options = Options {
+            upstream: upstream.to_owned(),
+            identity,
+            ..Options::default()
+        };
         let proxy = Proxy::start(server.address, options).await;
         let name = unique();
         let direct = Client::new(server.address, server.identity);
         let pair = Self {
-            direct: Way { client: direct, bucket: format!("it-d-{name}") },
-            proxied: Way { client: proxy.client(), bucket: format!("it-p-{name}") },
+            direct: Way {
+                client: direct,
+                bucket: format!("it-d-{name}"),
+            },
+            proxied: Way {
+                client: proxy.client(),
+                bucket: format!("it-p-{name}"),
+            },
             _proxy: proxy,
             _upstreams: Vec::new(),
         };
-        pair.same("create the bucket", |way| way.draft("PUT", "")).await;
+        pair.same("create the bucket", |way| way.draft("PUT", ""))
+            .await;
         Some(pair)
     }
 
@@ -81,31 +104,49 @@ impl Pair {
     pub async fn same(&self, what: &str, draft: impl Fn(&Way) -> Draft) -> Answers {
         let answers = self.both(draft).await;
         let Answers { direct, proxied } = &answers;
-        assert_eq!(direct.status, proxied.status, "{what}: {direct:?}\n{proxied:?}");
+        assert_eq!(
+            direct.status, proxied.status,
+            "{what}: {direct:?}\n{proxied:?}"
+        );
         let differences = self.differences(direct, proxied);
-        assert!(differences.is_empty(), "{what}: {differences:#?}\n{direct:?}\n{proxied:?}");
+        assert!(
+            differences.is_empty(),
+            "{what}: {differences:#?}\n{direct:?}\n{proxied:?}"
+        );
         answers
     }
 
     /// As [`Self::same`], and a success.
     pub async fn same_success(&self, what: &str, draft: impl Fn(&Way) -> Draft) -> Answers {
         let answers = self.same(what, draft).await;
-        assert!(answers.direct.status.is_success(), "{what}: {:?}", answers.direct);
+        assert!(
+            answers.direct.status.is_success(),
+            "{what}: {:?}",
+            answers.direct
+        );
         answers
     }
 
     /// Sends the same request both ways.
     pub async fn both(&self, draft: impl Fn(&Way) -> Draft) -> Answers {
-        let direct = draft(&self.direct).send();
-        let proxied = draft(&self.proxied).send();
+        let direct = draft(&self.direct).try_send();
+        let proxied = draft(&self.proxied).try_send();
         let (direct, proxied) = tokio::join!(direct, proxied);
+        let direct = direct.expect("the direct way failed");
+        let proxied = proxied.expect("the way through the proxy failed");
         Answers { direct, proxied }
     }
 
-    /// The same PUT both ways.
+    /// The same PUT both ways. It names a content type, because some servers guess one from bytes.
     pub async fn put(&self, rest: &str, body: impl Into<Bytes>) -> Answers {
         let body = body.into();
-        self.same_success(rest, |way| way.draft("PUT", rest).body(body.clone())).await
+        let put = |way: &Way| {
+            let draft = way
+                .draft("PUT", rest)
+                .header("content-type", "application/octet-stream");
+            draft.body(body.clone())
+        };
+        self.same_success(rest, put).await
     }
 
     fn differences(&self, direct: &Answer, proxied: &Answer) -> Vec<String> {
@@ -120,16 +161,27 @@ impl Pair {
             _ => {}
         }
         let is_document = direct.body.starts_with(b"<?xml");
-        let extra = if is_document { DOCUMENT_HEADERS } else { &[] };
+        let extra = match (is_document, direct.status.as_u16() >= 400) {
+            (true, _) => DOCUMENT_HEADERS,
+            (false, true) => ERROR_HEADERS,
+            (false, false) => &[],
+        };
         let names = |answer: &Answer| {
-            answer.headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+            answer
+                .headers
+                .keys()
+                .map(|name| name.as_str().to_owned())
+                .collect::<Vec<_>>()
         };
         let all: BTreeSet<_> = names(direct).into_iter().chain(names(proxied)).collect();
         for name in all {
             let values = |answer: &Answer, way: &Way| {
                 let values = answer.headers.get_all(&name).iter();
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&way.bucket, BUCKET);
-                values.map(|value| text(value.as_bytes())).collect::<Vec<_>>()
+                let text =
+                    |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&way.bucket, BUCKET);
+                values
+                    .map(|value| text(value.as_bytes()))
+                    .collect::<Vec<_>>()
             };
             let (direct, proxied) = (values(direct, &self.direct), values(proxied, &self.proxied));
             let may = may(&name, HEADERS).or_else(|| may(&name, extra));
@@ -142,7 +194,11 @@ impl Pair {
 }
 
 fn may(name: &str, list: &[Allowed]) -> Option<May> {
-    list.iter().find(|allowed| allowed.name == name).map(|allowed| allowed.may)
+    let is_meant = |allowed: &&Allowed| match allowed.name.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == allowed.name,
+    };
+    list.iter().find(is_meant).map(|allowed| allowed.may)
 }
 
 fn is_allowed(may: Option<May>, direct: &[String], proxied: &[String]) -> bool {
@@ -177,7 +233,9 @@ fn tokens(document: &str) -> Vec<(String, String)> {
         let (tag, text) = piece.split_once('>').unwrap();
         match may(tag.trim_start_matches('/'), ELEMENTS) {
             Some(May::BeDropped | May::Vary | May::BeAdded) => dropping = !tag.starts_with('/'),
-            Some(May::Differ) if !tag.starts_with('/') => out.push((tag.to_owned(), "*".to_owned())),
+            Some(May::Differ) if !tag.starts_with('/') => {
+                out.push((tag.to_owned(), "*".to_owned()))
+            }
             Some(May::Differ) | None if !dropping => {
                 out.push((tag.to_owned(), text.trim().to_owned()));
             }
@@ -190,8 +248,15 @@ fn tokens(document: &str) -> Vec<(String, String)> {
 /// A name that no other run uses.
 fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    format!("{:x}-{}", nanos % (1 << 60), NEXT.fetch_add(1, Ordering::Relaxed))
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
+    format!(
+        "{:x}-{}",
+        nanos % (1 << 60),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Bytes in which no position looks like another.
