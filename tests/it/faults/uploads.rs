@@ -66,6 +66,42 @@ async fn a_body_that_is_not_what_its_headers_claim_is_never_stored() {
     assert_eq!(bench.client.get(OBJECT).await.body, "before");
 }
 
+#[tokio::test]
+async fn an_unencrypted_body_is_proven_as_well() {
+    for upstream in ["checksum = \"crc64nvme\"", "checksum = \"none\""] {
+        let options = Options {
+            encryption: "off",
+            upstream: upstream.to_owned(),
+            ..Options::default()
+        };
+        let bench = Bench::start(options).await;
+        for len in [0, 1, 1_000, LEN] {
+            let md5 = "AAAAAAAAAAAAAAAAAAAAAA==";
+            let put = wrong(&bench, "content-md5", md5, len).send().await;
+            assert_refused(&put, 400, "BadDigest");
+            assert_nothing_stored(&bench, &format!("{upstream} {len} bytes"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unencrypted_body_is_stored_as_it_is() {
+    for upstream in ["checksum = \"crc64nvme\"", "checksum = \"none\""] {
+        let options = Options {
+            encryption: "off",
+            upstream: upstream.to_owned(),
+            ..Options::default()
+        };
+        let bench = Bench::start(options).await;
+        for len in [0, 1, 1_000, LEN] {
+            let put = bench.client.put(OBJECT, plaintext(len)).await;
+            assert_eq!(put.status, 200, "{upstream} {len}: {put:?}");
+            assert_eq!(bench.client.get(OBJECT).await.body, plaintext(len), "{len}");
+            assert_eq!(bench.chaos.stored(OBJECT).unwrap().body, plaintext(len));
+        }
+    }
+}
+
 /// A PUT of which only some bytes are sent.
 async fn partial_put(bench: &Bench, len: usize, sent: usize) -> Wire {
     let draft = bench
