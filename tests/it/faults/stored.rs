@@ -218,7 +218,7 @@ async fn metadata_that_is_missing_doubled_or_broken_is_refused() {
     refused("two headers", &twice(HEADER)).await;
     refused("two keys", &twice(KEY)).await;
     refused("another name", &|stored| {
-        stored.set("x-amz-meta-s3seal-v2", "AA")
+        stored.set("x-amz-meta-s3seal-v2", "AA");
     })
     .await;
     for garbage in ["", "AA", "%%%%", "AAAA===="] {

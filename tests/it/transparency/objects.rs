@@ -111,7 +111,7 @@ pub async fn deletes_pass(pair: &Pair) {
 }
 
 pub async fn presigned_urls_work(pair: &Pair) {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let put = |way: &Way| {
         way.draft("PUT", "/key")
             .presign(minute)

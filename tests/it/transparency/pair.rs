@@ -234,7 +234,7 @@ fn tokens(document: &str) -> Vec<(String, String)> {
         match may(tag.trim_start_matches('/'), ELEMENTS) {
             Some(May::BeDropped | May::Vary | May::BeAdded) => dropping = !tag.starts_with('/'),
             Some(May::Differ) if !tag.starts_with('/') => {
-                out.push((tag.to_owned(), "*".to_owned()))
+                out.push((tag.to_owned(), "*".to_owned()));
             }
             Some(May::Differ) | None if !dropping => {
                 out.push((tag.to_owned(), text.trim().to_owned()));
