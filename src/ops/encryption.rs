@@ -15,7 +15,7 @@ use crate::keys::KeyError;
 use crate::keys::entropy::random_bytes;
 use crate::keys::types::{KeyRef, Mode};
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::sse::SseRequest;
+use crate::s3::sse::{self, CustomerKey, SseRequest};
 
 /// How a new object is stored.
 pub enum Plan {
@@ -38,6 +38,16 @@ pub struct Sealing {
     pub metadata: Metadata,
     /// Used for this body and never again.
     pub content_key: FreshContentKey,
+}
+
+/// Refuses encryption headers that a read cannot have.
+pub fn check_read(headers: &HeaderMap) -> Result<(), Error> {
+    sse::refuse_on_read(headers)?;
+    // Ignored, they would make a client believe that its own key had opened the object.
+    match CustomerKey::parse(headers)? {
+        None => Ok(()),
+        Some(_) => Err(not_implemented(CUSTOMER_ALGORITHM)),
+    }
 }
 
 /// Decides before a byte of the body is read; a provider is asked only for what may be used.
@@ -67,9 +77,7 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
             bucket_key: Some(false) | None,
         } => (Mode::NamedKey, key_id, context),
         SseRequest::Customer(_) => {
-            return Err(not_implemented(
-                "x-amz-server-side-encryption-customer-algorithm",
-            ));
+            return Err(not_implemented(CUSTOMER_ALGORITHM));
         }
     };
     if !rule.rule.allow.contains(&mode) {
@@ -79,9 +87,7 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
         Mode::Managed => cx.keys.describe(&cx.settings.managed_key).await?,
         Mode::NamedKey => named_key(cx, request, rule, name.as_deref()).await?,
         Mode::CustomerKey => {
-            return Err(not_implemented(
-                "x-amz-server-side-encryption-customer-algorithm",
-            ));
+            return Err(not_implemented(CUSTOMER_ALGORITHM));
         }
     };
     let client_context = ClientContext::from_pairs(
@@ -183,3 +189,5 @@ fn not_implemented(header: &'static str) -> Error {
         .detail("Header", header)
         .into()
 }
+
+const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";

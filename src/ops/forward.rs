@@ -24,8 +24,8 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
     upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
     upstream.query = outgoing::query(&request);
     let operation = request.operation.clone();
-    let bucket = request.bucket().map(str::to_owned);
-    if has_document(&request) {
+    // A DELETE has no body and announces none; what nobody expects is not read.
+    if matches!(request.method, Method::PUT | Method::POST) || !request.body.is_end_stream() {
         let verifier = request.payload_verifier()?;
         let body = request.into_claimed_body(cx, verifier);
         let (bytes, proof) = body.collect(DOCUMENT_LEN_MAX).await?;
@@ -44,24 +44,7 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
             };
         }
     }
-    let mut response = incoming::relay(cx, cx.upstream.send(upstream).await?);
-    if let Some(bucket) = bucket.filter(|_| operation == Operation::CreateBucket)
-        && response.status().is_success()
-    {
-        // The upstream's may name its host; S3's own form in us-east-1 does not.
-        incoming::insert_text(response.headers_mut(), "location", &format!("/{bucket}"));
-    }
-    Ok(response)
-}
-
-/// Whether there is a body to verify. Nobody announces the length of the body that a DELETE does
-/// not have.
-fn has_document(request: &S3Request) -> bool {
-    match request.method {
-        Method::PUT | Method::POST => true,
-        Method::DELETE => !request.body.is_end_stream(),
-        _ => false,
-    }
+    Ok(incoming::relay(cx, cx.upstream.send(upstream).await?))
 }
 
 /// Documents that ask for what the upstream would do with ciphertext.

@@ -26,12 +26,11 @@ use crate::format::single::{SingleRange, StoredRange, stored_span, stored_suffix
 use crate::format::sizes::single_plaintext_len;
 use crate::format::{CHUNK_LEN, TAG_LEN, TRAILER_LEN};
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
-use crate::s3::sse;
 
 /// See the module.
 pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    sse::refuse_on_read(&request.headers)?;
+    encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
     read(cx, &request, rule, wanted).await
 }

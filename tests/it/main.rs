@@ -7,6 +7,12 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::large_futures,
+    clippy::semicolon_if_nothing_returned,
+    clippy::borrow_as_ptr,
+    clippy::type_complexity,
     missing_docs,
     unreachable_pub,
     reason = "a failing test may panic, and tests look at the clock and the environment"
@@ -15,6 +21,7 @@
 mod faults;
 mod layering;
 mod objects;
+mod refusals;
 mod relayed;
 mod support;
 mod transparency;

@@ -30,12 +30,14 @@ async fn a_delete_needs_no_length() {
 async fn a_new_bucket_is_located_without_naming_the_upstream() {
     let chaos = Chaos::start().await;
     let proxy = Proxy::start(chaos.address, Options::default()).await;
-    for location in ["/bucket", "http://bucket.upstream.test/"] {
-        chaos.script([Step::Answer(
-            Reply::new(200, "").header("Location", location),
-        )]);
+    for (location, shown) in [
+        ("/bucket", Some("/bucket")),
+        ("http://bucket.upstream.test/", None),
+    ] {
+        let reply = Reply::new(200, "").header("Location", location);
+        chaos.script([Step::Answer(reply)]);
         let created = proxy.client().draft("PUT", "/bucket").send().await;
-        assert_eq!(created.header("location"), Some("/bucket"));
+        assert_eq!(created.header("location"), shown);
     }
     chaos.script([Step::Answer(Reply::error(409, "BucketAlreadyExists"))]);
     let refused = proxy.client().draft("PUT", "/bucket").send().await;

@@ -102,6 +102,26 @@ impl Client {
         }
     }
 
+    /// Sends a request as it is and reads the whole answer.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// Sends a request as it is; an error is a connection that broke before the end of the answer.
+    pub async fn try_send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let response = self.http.request(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
+    }
+
     /// Signed GET.
     pub async fn get(&self, target: &str) -> Answer {
         self.draft("GET", target).send().await
@@ -195,15 +215,8 @@ impl Draft {
 
     /// Sends it; an error is a connection that broke before the end of the answer.
     pub async fn try_send(self) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let http = self.client.http.clone();
-        let response = http.request(self.build()).await?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        Ok(Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        })
+        let client = self.client.clone();
+        client.try_send(self.build()).await
     }
 
     #[allow(

@@ -4,8 +4,10 @@
 pub mod chaos;
 pub mod chunked;
 pub mod client;
+pub mod framing;
 pub mod http1;
 pub mod upstream;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

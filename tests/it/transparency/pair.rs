@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::allowed::{Allowed, DOCUMENT_HEADERS, ELEMENTS, ERROR_HEADERS, HEADERS, May};
+use super::allowed::{Allowed, DOCUMENT_HEADERS, ELEMENTS, HEADERS, May};
 use crate::support::client::{Answer, Client, Draft};
 use crate::support::upstream::{Embedded, Server};
 use crate::support::{BUCKET, Options, Proxy, UPSTREAM};
@@ -161,11 +161,7 @@ impl Pair {
             _ => {}
         }
         let is_document = direct.body.starts_with(b"<?xml");
-        let extra = match (is_document, direct.status.as_u16() >= 400) {
-            (true, _) => DOCUMENT_HEADERS,
-            (false, true) => ERROR_HEADERS,
-            (false, false) => &[],
-        };
+        let extra = if is_document { DOCUMENT_HEADERS } else { &[] };
         let names = |answer: &Answer| {
             answer
                 .headers
