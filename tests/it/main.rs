@@ -12,6 +12,7 @@
     clippy::large_futures,
     clippy::semicolon_if_nothing_returned,
     clippy::borrow_as_ptr,
+    clippy::too_many_lines,
     clippy::type_complexity,
     missing_docs,
     unreachable_pub,
