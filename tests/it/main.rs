@@ -23,5 +23,6 @@ mod faults;
 mod layering;
 mod objects;
 mod refusals;
+mod relayed;
 mod support;
 mod transparency;

@@ -198,7 +198,7 @@ async fn presigned_parameters_stay_with_the_proxy() {
     let get = bench
         .client
         .draft("GET", &target)
-        .presign(std::time::Duration::from_secs(60));
+        .presign(std::time::Duration::from_mins(1));
     assert_eq!(get.send().await.status, 200);
     let target = bench.chaos.only().head.target;
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Bench, LEN, OBJECT, STRIDE, assert_refused, impatient, plaintext};
 use crate::support::Options;
-use crate::support::chaos::{End, Step};
+use crate::support::chaos::{End, Reply, Seen, Step};
 use crate::support::http1::{Ending, Wire, find};
 
 #[tokio::test]
@@ -203,10 +203,7 @@ async fn an_upstream_that_never_answers_is_a_503_after_the_timeout() {
             "{:?}",
             started.elapsed()
         );
-        let is_left = |seen: &[_]| {
-            seen.iter()
-                .all(|s: &crate::support::chaos::Seen| s.is_abandoned)
-        };
+        let is_left = |seen: &[_]| seen.iter().all(|s: &Seen| s.is_abandoned);
         bench
             .chaos
             .wait_until("the upstream is left", is_left)
@@ -240,7 +237,7 @@ async fn a_client_that_stops_reading_is_cut_after_the_idle_timeout() {
     wire.send_head(&bench.client.draft("GET", OBJECT).build())
         .await;
     assert_eq!(wire.head().await.unwrap().status(), 200);
-    let abandoned = |seen: &[crate::support::chaos::Seen]| seen[0].is_abandoned;
+    let abandoned = |seen: &[Seen]| seen[0].is_abandoned;
     bench
         .chaos
         .wait_until("the upstream is left", abandoned)
@@ -252,7 +249,6 @@ async fn a_client_that_stops_reading_is_cut_after_the_idle_timeout() {
 
 #[tokio::test]
 async fn errors_of_the_upstream_pass_with_their_status_and_code() {
-    use crate::support::chaos::Reply;
     let bench = Bench::start(Options::default()).await;
     for (status, code) in [
         (404, "NoSuchKey"),
@@ -277,4 +273,43 @@ async fn errors_of_the_upstream_pass_with_their_status_and_code() {
     let seen = bench.chaos.seen();
     assert_eq!(seen.len(), 6, "none of these is repeated");
     assert!(find(&seen[0].head.headers, "range").is_none());
+}
+
+#[tokio::test]
+async fn a_listing_that_ends_early_is_never_a_short_success() {
+    let bench = Bench::start(Options::default()).await;
+    let entry = "<Contents><Key>k</Key><ETag>&quot;x&quot;</ETag><Size>144</Size></Contents>";
+    let document = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult>{}</ListBucketResult>",
+        entry.repeat(500)
+    );
+    let whole = Reply::new(200, document.clone()).header("Content-Type", "application/xml");
+    bench.chaos.script([Step::Answer(whole.clone())]);
+    let listed = bench.client.get("/bucket?list-type=2").await;
+    let expected = document.replace("<Size>144<", "<Size>0<");
+    assert_eq!(String::from_utf8(listed.body.to_vec()).unwrap(), expected);
+    for len in [0, 10, 60, 5_000, document.len() - 1] {
+        for is_announced in [true, false] {
+            let mut short = whole.clone();
+            if is_announced {
+                short.end = End::CloseAfter(len);
+            } else {
+                // Well-formed HTTP around half a document.
+                short.body.truncate(len);
+            }
+            bench.chaos.script([Step::Answer(short)]);
+            let listed = bench
+                .client
+                .draft("GET", "/bucket?list-type=2")
+                .try_send()
+                .await;
+            let is_refused = listed
+                .as_ref()
+                .is_ok_and(|answer| answer.status.as_u16() >= 400);
+            assert!(
+                is_refused || listed.is_err(),
+                "{len} {is_announced}: {listed:?}"
+            );
+        }
+    }
 }

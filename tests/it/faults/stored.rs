@@ -152,6 +152,33 @@ async fn a_plaintext_object_is_refused_and_counted() {
 }
 
 #[tokio::test]
+async fn a_plaintext_object_is_served_unchanged_where_the_rule_says_so() {
+    let options = Options {
+        rule: "plaintext_reads = \"allow\"".to_owned(),
+        ..Options::default()
+    };
+    let bench = Bench::start(options).await;
+    let plain = Stored {
+        headers: Vec::new(),
+        body: plaintext(LEN).to_vec(),
+    };
+    bench.chaos.store(OBJECT, plain);
+    assert_eq!(bench.client.get(OBJECT).await.body, plaintext(LEN));
+    for (range, first, last) in [
+        ("bytes=0-0", 0, 0),
+        ("bytes=70000-140000", 70_000, 140_000),
+        ("bytes=-5", LEN - 5, LEN - 1),
+        ("bytes=199999-", LEN - 1, LEN - 1),
+    ] {
+        let answer = bench.watch(Some(range)).await;
+        assert_eq!(answer.status(), 206, "{range}");
+        assert_eq!(answer.body, plaintext(LEN)[first..=last], "{range}");
+        let shown = format!("bytes {first}-{last}/{LEN}");
+        assert_eq!(answer.head.header("content-range"), Some(shown.as_str()));
+    }
+}
+
+#[tokio::test]
 async fn an_empty_object_without_metadata_is_refused_unless_it_is_a_folder() {
     let bench = Bench::start(Options::default()).await;
     bench.chaos.store(OBJECT, Stored::default());

@@ -315,11 +315,11 @@ impl Exchange<'_> {
     async fn send(&mut self, reply: Reply) -> Option<()> {
         let is_head = self.seen(|seen| seen.head.method == "HEAD");
         let announced = reply.announced.unwrap_or(reply.body.len() as u64);
-        let mut wire = format!("HTTP/1.1 {} As Scripted\r\n", reply.status);
+        let mut lines = vec![format!("HTTP/1.1 {} As Scripted", reply.status)];
         for (name, value) in &reply.headers {
-            wire.push_str(&format!("{name}: {value}\r\n"));
+            lines.push(format!("{name}: {value}"));
         }
-        wire.push_str(&format!("Content-Length: {announced}\r\n\r\n"));
+        lines.push(format!("Content-Length: {announced}\r\n\r\n"));
         let body = if is_head { &[][..] } else { &reply.body };
         let (cut, end) = match reply.end {
             End::Whole => (body.len(), None),
@@ -327,7 +327,7 @@ impl Exchange<'_> {
                 (len.min(body.len()), Some(reply.end))
             }
         };
-        let wire = [wire.as_bytes(), &body[..cut]].concat();
+        let wire = [lines.join("\r\n").as_bytes(), &body[..cut]].concat();
         if self.stream.write_all(&wire).await.is_err() {
             self.seen(|seen| seen.is_abandoned = true);
             return None;

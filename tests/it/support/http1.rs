@@ -80,12 +80,12 @@ impl Wire {
     /// Sends the head of a request; its body is not looked at.
     pub async fn send_head(&mut self, request: &Request<Full<Bytes>>) {
         let target = request.uri().path_and_query().unwrap();
-        let mut text = format!("{} {target} HTTP/1.1\r\n", request.method());
+        let mut lines = vec![format!("{} {target} HTTP/1.1", request.method())];
         for (name, value) in request.headers() {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+            lines.push(format!("{name}: {}", value.to_str().unwrap()));
         }
-        text.push_str("\r\n");
-        self.send(text.as_bytes()).await;
+        lines.push("\r\n".to_owned());
+        self.send(lines.join("\r\n").as_bytes()).await;
     }
 
     /// Sends bytes; a proxy that has hung up is seen when reading.

@@ -72,7 +72,7 @@ impl Proxy {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, configuration(upstream, &options)).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();
-        let app = App::build(config).await.unwrap();
+        let app = Box::pin(App::build(config)).await.unwrap();
         let (address, admin) = (app.address().unwrap(), app.admin_address().unwrap());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async move {

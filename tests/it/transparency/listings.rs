@@ -90,11 +90,11 @@ pub async fn check(way: &Way, entry: &str) {
             Some(text("Size").as_str()),
             "{method} {key}"
         );
-        assert_eq!(
-            read.header("etag").map(unquoted),
-            Some(unquoted(&text("ETag"))),
-            "{method} {key}"
-        );
+        // Some servers list no ETag.
+        if entry.contains("<ETag>") {
+            let etag = read.header("etag").map(unquoted);
+            assert_eq!(etag, Some(unquoted(&text("ETag"))), "{method} {key}");
+        }
     }
     if let Some((_, len)) = key.rsplit_once("size-") {
         assert_eq!(text("Size"), len);

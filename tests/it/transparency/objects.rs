@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::pair::{Pair, plaintext};
+use s3seal::s3::uri::encode_path;
+
+use super::pair::{Pair, Way, plaintext};
 use crate::support::chunked::{self, Framing};
 use crate::support::client::PayloadHash;
 use crate::support::http1::Wire;
@@ -35,9 +37,16 @@ pub async fn user_metadata_and_content_headers_come_back_as_sent(pair: &Pair) {
             );
         }
     }
-    pair.put("/plain", "no headers at all").await;
-    pair.same_success("defaults", |way| way.draft("GET", "/plain"))
-        .await;
+}
+
+/// SeaweedFS guesses a type from the bytes, which are ciphertext.
+pub async fn no_content_type_is_made_up(pair: &Pair) {
+    for body in ["no headers at all", "<html>"] {
+        pair.same_success("put", |way| way.draft("PUT", "/plain").body(body))
+            .await;
+        pair.same_success("defaults", |way| way.draft("GET", "/plain"))
+            .await;
+    }
 }
 
 pub async fn response_overrides_work(pair: &Pair) {
@@ -67,20 +76,16 @@ pub async fn errors_of_objects_pass(pair: &Pair) {
         let missing = pair.same(method, |way| way.draft(method, "/missing")).await;
         assert_eq!(missing.proxied.status, 404);
     }
-    let read = |way: &super::pair::Way| way.client.draft("GET", "/no-such-bucket-here/key");
-    let missing = pair.same("no bucket", read).await;
-    assert_eq!(missing.proxied.code(), "NoSuchBucket");
-    let put = |way: &super::pair::Way| {
+    let read = |way: &Way| {
         way.client
-            .draft("PUT", "/no-such-bucket-here/key")
-            .body("x")
+            .draft("GET", &format!("/{}-none/key", way.bucket))
     };
-    assert_eq!(pair.same("no bucket", put).await.proxied.status, 404);
+    assert_eq!(pair.same("no bucket", read).await.proxied.status, 404);
 }
 
 pub async fn deletes_pass(pair: &Pair) {
     for key in ["a", "b c", "d&e", "f"] {
-        pair.put(&format!("/{}", key.replace(' ', "%20")), "x")
+        pair.put(&format!("/{}", encode_path(key.as_bytes())), "x")
             .await;
     }
     pair.same_success("delete", |way| way.draft("DELETE", "/a"))
@@ -89,7 +94,7 @@ pub async fn deletes_pass(pair: &Pair) {
         .await;
     let document =
         "<Delete><Object><Key>b c</Key></Object><Object><Key>d&amp;e</Key></Object></Delete>";
-    let several = |way: &super::pair::Way| {
+    let several = |way: &Way| {
         let draft = way
             .draft("POST", "?delete")
             .header("content-md5", &chunked::md5(document.as_bytes()));
@@ -106,14 +111,14 @@ pub async fn deletes_pass(pair: &Pair) {
 }
 
 pub async fn presigned_urls_work(pair: &Pair) {
-    let minute = Duration::from_secs(60);
-    let put = |way: &super::pair::Way| {
+    let minute = Duration::from_mins(1);
+    let put = |way: &Way| {
         way.draft("PUT", "/key")
             .presign(minute)
             .body(plaintext(70_000))
     };
     pair.same_success("presigned put", put).await;
-    let get = |way: &super::pair::Way| {
+    let get = |way: &Way| {
         way.draft("GET", "/key?response-content-type=a%2Fb")
             .presign(minute)
     };
@@ -126,7 +131,7 @@ pub async fn every_payload_mode_stores_the_same(pair: &Pair) {
     for len in [0, 1_000, 65_536, 200_000, 2 << 20] {
         let body = plaintext(len);
         for payload in [PayloadHash::OfBody, PayloadHash::Unsigned] {
-            let put = |way: &super::pair::Way| {
+            let put = |way: &Way| {
                 way.draft("PUT", "/key")
                     .body(body.clone())
                     .payload(payload.clone())
@@ -157,7 +162,7 @@ pub async fn every_payload_mode_stores_the_same(pair: &Pair) {
 pub async fn sent_checksums_come_back(pair: &Pair) {
     let body = plaintext(10_000);
     let crc32 = chunked::crc32(&body);
-    let put = |way: &super::pair::Way| {
+    let put = |way: &Way| {
         way.draft("PUT", "/key")
             .header("x-amz-checksum-crc32", &crc32)
             .body(body.clone())
@@ -168,7 +173,7 @@ pub async fn sent_checksums_come_back(pair: &Pair) {
         Some(crc32.as_str())
     );
     for method in ["GET", "HEAD"] {
-        let read = |way: &super::pair::Way| {
+        let read = |way: &Way| {
             way.draft(method, "/key")
                 .header("x-amz-checksum-mode", "ENABLED")
         };
@@ -183,7 +188,7 @@ pub async fn sent_checksums_come_back(pair: &Pair) {
 }
 
 pub async fn tags_pass(pair: &Pair) {
-    let put = |way: &super::pair::Way| {
+    let put = |way: &Way| {
         way.draft("PUT", "/key")
             .header("x-amz-tagging", "a=1&b=x%20y")
     };
@@ -196,9 +201,9 @@ pub async fn tags_pass(pair: &Pair) {
     pair.same_success("get tags", |way| way.draft("GET", "/key?tagging"))
         .await;
     let tags = "<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet><Tag><Key>c</Key>\
-                <Value>&lt;2&gt;</Value></Tag></TagSet></Tagging>";
+                <Value>2+2=x@y_z</Value></Tag></TagSet></Tagging>";
     let md5 = chunked::md5(tags.as_bytes());
-    let put = |way: &super::pair::Way| {
+    let put = |way: &Way| {
         way.draft("PUT", "/key?tagging")
             .header("content-md5", &md5)
             .body(tags)

@@ -129,17 +129,24 @@ impl Pair {
 
     /// Sends the same request both ways.
     pub async fn both(&self, draft: impl Fn(&Way) -> Draft) -> Answers {
-        let direct = draft(&self.direct).send();
-        let proxied = draft(&self.proxied).send();
+        let direct = draft(&self.direct).try_send();
+        let proxied = draft(&self.proxied).try_send();
         let (direct, proxied) = tokio::join!(direct, proxied);
+        let direct = direct.expect("the direct way failed");
+        let proxied = proxied.expect("the way through the proxy failed");
         Answers { direct, proxied }
     }
 
-    /// The same PUT both ways.
+    /// The same PUT both ways. It names a content type, because some servers guess one from bytes.
     pub async fn put(&self, rest: &str, body: impl Into<Bytes>) -> Answers {
         let body = body.into();
-        self.same_success(rest, |way| way.draft("PUT", rest).body(body.clone()))
-            .await
+        let put = |way: &Way| {
+            let draft = way
+                .draft("PUT", rest)
+                .header("content-type", "application/octet-stream");
+            draft.body(body.clone())
+        };
+        self.same_success(rest, put).await
     }
 
     fn differences(&self, direct: &Answer, proxied: &Answer) -> Vec<String> {
@@ -183,9 +190,11 @@ impl Pair {
 }
 
 fn may(name: &str, list: &[Allowed]) -> Option<May> {
-    list.iter()
-        .find(|allowed| allowed.name == name)
-        .map(|allowed| allowed.may)
+    let is_meant = |allowed: &&Allowed| match allowed.name.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == allowed.name,
+    };
+    list.iter().find(is_meant).map(|allowed| allowed.may)
 }
 
 fn is_allowed(may: Option<May>, direct: &[String], proxied: &[String]) -> bool {
@@ -221,7 +230,7 @@ fn tokens(document: &str) -> Vec<(String, String)> {
         match may(tag.trim_start_matches('/'), ELEMENTS) {
             Some(May::BeDropped | May::Vary | May::BeAdded) => dropping = !tag.starts_with('/'),
             Some(May::Differ) if !tag.starts_with('/') => {
-                out.push((tag.to_owned(), "*".to_owned()))
+                out.push((tag.to_owned(), "*".to_owned()));
             }
             Some(May::Differ) | None if !dropping => {
                 out.push((tag.to_owned(), text.trim().to_owned()));
