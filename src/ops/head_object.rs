@@ -1,7 +1,7 @@
 //! HeadObject: the plaintext's size, and its checksum where the client asks for it (s3-operations
 //! 3.3).
 
-use http::header::{CONTENT_RANGE, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::Response;
 
@@ -165,9 +165,11 @@ struct Sealed<'a> {
 
 /// Answers to HEAD have no body, whatever the upstream's request was.
 fn without_body(cx: &Cx, response: &Response<Received>) -> Response<Body> {
-    respond(
-        response.status(),
-        incoming::headers(cx, response.headers()),
-        Body::empty(),
-    )
+    let mut headers = incoming::headers(cx, response.headers());
+    for name in [ACCEPT_RANGES, CONTENT_LENGTH] {
+        if let Some(value) = response.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    respond(response.status(), headers, Body::empty())
 }

@@ -1,7 +1,7 @@
 //! Upstream response headers on their way to the client: only what the lists of s3-operations
 //! section 5 let through, with what describes ciphertext replaced.
 
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::Response;
 
@@ -39,10 +39,17 @@ pub fn headers(cx: &Cx, upstream: &HeaderMap) -> HeaderMap {
 pub fn relay(cx: &Cx, upstream: Response<Received>) -> Response<Body> {
     let (parts, body) = upstream.into_parts();
     let mut shown = headers(cx, &parts.headers);
-    for name in [CONTENT_LENGTH, CONTENT_RANGE] {
+    for name in [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE] {
         if let Some(value) = parts.headers.get(&name) {
             shown.insert(name, value.clone());
         }
+    }
+    // CreateBucket answers with a path; anything else would name the upstream.
+    if let Some(location) = parts.headers.get(LOCATION)
+        && parts.status.is_success()
+        && location.as_bytes().starts_with(b"/")
+    {
+        shown.insert(LOCATION, location.clone());
     }
     respond(parts.status, shown, Body::new(body))
 }

@@ -2,7 +2,7 @@
 //! the upstream's document as it streams by (s3-operations 3.7).
 
 use http::StatusCode;
-use http::header::CONTENT_LENGTH;
+use http::header::ACCEPT_RANGES;
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
@@ -26,7 +26,9 @@ pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>,
     }
     let (parts, body) = response.into_parts();
     let mut headers = incoming::headers(cx, &parts.headers);
-    headers.remove(CONTENT_LENGTH);
+    if let Some(value) = parts.headers.get(ACCEPT_RANGES) {
+        headers.insert(ACCEPT_RANGES, value.clone());
+    }
     let rewriter = ListRewriter::new(cx.settings.etag_style, listed_plaintext_len);
     Ok(incoming::respond(
         parts.status,

@@ -45,6 +45,26 @@ pub async fn put_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
     if let Some(sealing) = sealing {
         return put_sealed(cx, upstream, body, sealing, len).await;
     }
+    put_plain(cx, upstream, body, len).await
+}
+
+/// Stores a body as it is, because the rule says so.
+async fn put_plain(
+    cx: &Cx,
+    mut upstream: UpstreamRequest,
+    body: ClaimedBody,
+    len: u64,
+) -> Result<Response<Body>, Error> {
+    if len == 0 {
+        // HTTP sends no bytes without asking the body for them: its claims would go unproven.
+        let (bytes, proof) = body.collect(0).await?;
+        upstream.payload = Payload::Buffered {
+            bytes,
+            checksum: cx.settings.upstream_checksum,
+        };
+        let response = cx.upstream.send(upstream).await?;
+        return Ok(with_checksum(incoming::relay(cx, response), &proof));
+    }
     let (relayed, outcome) = RelayBody::new(body, len);
     upstream.payload = streamed(cx, Body::new(relayed), len);
     put_streamed(cx, upstream, outcome).await

@@ -1,9 +1,10 @@
-//! Tells a slow upload from a dead one: the time without a byte counts, not the whole transfer.
+//! Tells a slow upload from a dead one: the time that the upstream takes no byte counts, not the
+//! whole transfer, and not the time that the client takes to send one.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,36 +16,41 @@ use super::UpstreamError;
 use crate::body::{Body, BodyError};
 
 /// How far a body has come.
-pub struct Progress(Arc<AtomicU64>);
+#[derive(Clone, Default)]
+pub struct Progress(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    frames: AtomicU64,
+    // Whether the upstream was ready for more than there was: the source has its own idle timeout.
+    is_starved: AtomicBool,
+}
 
 /// Wraps a body so that its progress can be watched; `bytes` counts what leaves.
 pub fn watch(body: Body, bytes: IntCounter) -> (Body, Progress) {
-    let frames = Arc::new(AtomicU64::new(0));
-    let progress = Progress(Arc::clone(&frames));
-    (
-        Body::new(Watched {
-            inner: body,
-            frames,
-            bytes,
-        }),
-        progress,
-    )
+    let progress = Progress::default();
+    let watched = Watched {
+        inner: body,
+        progress: progress.clone(),
+        bytes,
+    };
+    (Body::new(watched), progress)
 }
 
-/// Waits for `work` as long as the body moves at least once per `limit`.
+/// Waits for `work` as long as the body moves at least once per `limit`, or waits for its source.
 pub async fn within<T>(
     work: impl Future<Output = Result<T, UpstreamError>>,
     progress: &Progress,
     limit: Duration,
 ) -> Result<T, UpstreamError> {
     let mut work = pin!(work);
-    let mut seen = progress.0.load(Ordering::Relaxed);
+    let mut seen = progress.0.frames.load(Ordering::Relaxed);
     loop {
         if let Ok(done) = tokio::time::timeout(limit, &mut work).await {
             return done;
         }
-        let now = progress.0.load(Ordering::Relaxed);
-        if now == seen {
+        let now = progress.0.frames.load(Ordering::Relaxed);
+        if now == seen && !progress.0.is_starved.load(Ordering::Relaxed) {
             return Err(UpstreamError::Timeout);
         }
         seen = now;
@@ -53,7 +59,7 @@ pub async fn within<T>(
 
 struct Watched {
     inner: Body,
-    frames: Arc<AtomicU64>,
+    progress: Progress,
     bytes: IntCounter,
 }
 
@@ -66,8 +72,12 @@ impl HttpBody for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.progress
+            .0
+            .is_starved
+            .store(polled.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.frames.fetch_add(1, Ordering::Relaxed);
+            self.progress.0.frames.fetch_add(1, Ordering::Relaxed);
             self.bytes
                 .inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
         }

@@ -129,6 +129,7 @@ class S3Seal:
         self.config = self.home / f"{name}.toml"
         self.log = self.home / f"{name}.log"
         self.config.write_text(self._render(upstream, checksum, rules or DEFAULT_RULES))
+        self.config.chmod(0o600)
         self.process = None
 
     @property

@@ -42,7 +42,10 @@ def signed_headers(endpoint, method, path, headers=None, payload_hash="UNSIGNED-
 
 
 def send(endpoint, method, path, body=b"", headers=None, payload_hash=None, secret_key=None):
-    """One request on its own connection; reads until the body ends or the connection breaks."""
+    """One request on its own connection; reads until the body ends or the connection breaks.
+
+    A connection that breaks before the head was read gives status 0.
+    """
     payload_hash = payload_hash or hashlib.sha256(body).hexdigest()
     head = signed_headers(endpoint, method, path, headers, payload_hash, secret_key)
     connection = connect(endpoint)
@@ -52,6 +55,8 @@ def send(endpoint, method, path, body=b"", headers=None, payload_hash=None, secr
             connection.putheader(name, value)
         connection.endheaders(body)
         return read_answer(connection.getresponse())
+    except (ConnectionError, ssl.SSLError):
+        return Answer(0, {}, b"", complete=False)
     finally:
         connection.close()
 
@@ -78,7 +83,10 @@ def connect(endpoint):
 
 
 def send_expecting_continue(endpoint, path, body, secret_key=None):
-    """PUT with `Expect: 100-continue`: the statuses in the order they came; waits before the body."""
+    """PUT with `Expect: 100-continue`; waits before the body.
+
+    -> the statuses in the order they came, and whether the connection ends with the last one.
+    """
     head = signed_headers(
         endpoint, "PUT", path, {"Expect": "100-continue"}, hashlib.sha256(body).hexdigest(), secret_key
     )
@@ -86,15 +94,18 @@ def send_expecting_continue(endpoint, path, body, secret_key=None):
     lines = [f"PUT {path} HTTP/1.1", f"Content-Length: {len(body)}", *(f"{n}: {v}" for n, v in head.items())]
     with socket.create_connection((host, int(port)), timeout=60) as s, s.makefile("rb") as reader:
         s.sendall("\r\n".join([*lines, "", ""]).encode())
-        statuses = [read_head(reader)]
-        if statuses == [100]:
+        status, closes = read_head(reader)
+        statuses = [status]
+        if status == 100:
             s.sendall(body)
-            statuses.append(read_head(reader))
-        return statuses
+            status, closes = read_head(reader)
+            statuses.append(status)
+        return statuses, closes
 
 
 def read_head(reader):
-    status = int(reader.readline().split()[1])
-    while reader.readline().strip():
-        pass
-    return status
+    """(status, whether the connection ends)"""
+    status, closes = int(reader.readline().split()[1]), False
+    while line := reader.readline().strip():
+        closes = closes or line.lower() == b"connection: close"
+    return status, closes

@@ -30,9 +30,9 @@ def read_all(endpoint, bucket, key, byte_range=None):
 
 def assert_refused(answer, expected, statuses=(500,)):
     """An error before the head, or a broken connection after a true prefix."""
-    if answer.status in (200, 206):
+    if answer.status in (0, 200, 206):
         assert not answer.complete, "a complete answer for a damaged object"
-        assert expected.startswith(answer.body) and len(answer.body) < len(expected)
+        assert expected.startswith(answer.body) and (answer.body != expected or not expected)
     else:
         assert answer.status in statuses, answer
         assert bodies.MARKER not in answer.body
@@ -70,7 +70,7 @@ def test_truncated(seaweedfs, bucket, key, upstream, written, cut):
     stored.put(upstream, bucket, key, stored.Stored(lies.metadata, lies.body[:cut]))
     for answer in (read_all(seaweedfs, bucket, key), read_all(seaweedfs, bucket, key, "bytes=0-0")):
         assert_refused(answer, sent, statuses=(500, 416))
-        assert answer.status not in (200, 206) or answer.body == b""
+        assert answer.body == b"" or answer.status in (500, 416)
 
 
 def test_extended(seaweedfs, bucket, key, upstream, written):
@@ -79,7 +79,7 @@ def test_extended(seaweedfs, bucket, key, upstream, written):
         stored.put(upstream, bucket, key, stored.Stored(lies.metadata, lies.body + more))
         answer = read_all(seaweedfs, bucket, key)
         assert_refused(answer, sent)
-        assert answer.status != 200 or answer.body == b""
+        assert answer.body == b"" or answer.status == 500
 
 
 def test_swapped_chunks(seaweedfs, bucket, key, upstream, written):

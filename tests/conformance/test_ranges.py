@@ -23,7 +23,7 @@ def interesting_ranges(size, count, seed):
     yield from ((f"bytes={a}-{b}", a, b) for a in edges for b in edges if a <= b)
     yield from ((f"bytes={a}-", a, size - 1) for a in edges)
     yield from ((f"bytes=-{n}", max(0, size - n), size - 1) for n in (1, 15, 16, 17, 65535, 65536, 65537, size, size + 1))
-    yield f"bytes={size - 10}-{size + 10}", size - 10, size - 1
+    yield f"bytes={size - 1}-{size + 10}", size - 1, size - 1
     rng = random.Random(seed)
     for _ in range(count):
         first = rng.randrange(size)
@@ -47,7 +47,6 @@ def check_ranges(endpoint, bucket, key, plaintext, count):
         if header.startswith("bytes=-") and size < 10 and not endpoint.proxied:
             continue
         answer = s3.get_object(Bucket=bucket, Key=key, Range=header)
-        first = max(first, 0)
         assert answer["ContentRange"] == f"bytes {first}-{last}/{size}", header
         assert answer["ContentLength"] == last - first + 1, header
         assert answer["Body"].read() == plaintext[first : last + 1], header

@@ -1,4 +1,6 @@
 """What this version does not do is refused before anything is stored, with an answer that says so."""
+import base64
+import hashlib
 import time
 
 import pytest
@@ -65,14 +67,23 @@ def test_post_form(seaweedfs, bucket, upstream):
     assert_nothing_stored(upstream, bucket, "form-key")
 
 
-@pytest.mark.parametrize("header,value", [
-    ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
-    ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
-    ("x-amz-server-side-encryption", "aws:kms:dsse"),
-    ("x-amz-write-offset-bytes", "10"),
-])
-def test_headers_that_would_change_the_write(seaweedfs, bucket, key, upstream, header, value):
-    answer = rawhttp.send(seaweedfs, "PUT", f"/{bucket}/{raw_key(key)}", bodies.body(100), {header: value})
+SSE = "x-amz-server-side-encryption"
+CUSTOMER_KEY = b"k" * 32
+HEADERS = {
+    "customer key": {
+        f"{SSE}-customer-algorithm": "AES256",
+        f"{SSE}-customer-key": base64.b64encode(CUSTOMER_KEY).decode(),
+        f"{SSE}-customer-key-MD5": base64.b64encode(hashlib.md5(CUSTOMER_KEY).digest()).decode(),
+    },
+    "bucket key": {SSE: "aws:kms", f"{SSE}-bucket-key-enabled": "true"},
+    "two layers": {SSE: "aws:kms:dsse"},
+    "append": {"x-amz-write-offset-bytes": "10"},
+}
+
+
+@pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS)
+def test_headers_that_would_change_the_write(seaweedfs, bucket, key, upstream, headers):
+    answer = rawhttp.send(seaweedfs, "PUT", f"/{bucket}/{raw_key(key)}", bodies.body(100), headers)
     assert (answer.status, answer.error_code) == (501, "NotImplemented")
     assert_nothing_stored(upstream, bucket, key)
 

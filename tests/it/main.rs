@@ -9,12 +9,22 @@
     clippy::too_many_lines,
     clippy::type_complexity,
     clippy::disallowed_methods,
+    clippy::duration_suboptimal_units,
+    clippy::format_push_string,
+    clippy::large_futures,
+    clippy::semicolon_if_nothing_returned,
+    clippy::borrow_as_ptr,
+    clippy::too_many_lines,
+    clippy::type_complexity,
     missing_docs,
     unreachable_pub,
     reason = "a failing test may panic, tests look at the clock and the environment, and tables are long"
 )]
 
+mod faults;
 mod layering;
 mod objects;
 mod refusals;
+mod relayed;
 mod support;
+mod transparency;

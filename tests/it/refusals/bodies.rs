@@ -6,8 +6,8 @@ use http_body_util::Full;
 use hyper::Request;
 
 use super::assert_refused;
-use crate::support::chunked::{ChunkSigner, sha256, unsigned};
 use crate::support::client::{Client, Draft, PayloadHash};
+use crate::support::framing::{ChunkSigner, sha256, unsigned};
 use crate::support::upstream::Embedded;
 use crate::support::{APP, Options, Proxy, wire};
 

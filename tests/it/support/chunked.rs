@@ -1,112 +1,159 @@
-//! aws-chunked bodies by hand, signed from the text of the specification: nothing is shared with
-//! the code under test.
+//! Uploads in aws-chunked framing, signed by aws-sigv4's own two functions.
 
-use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::{digest, hmac};
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
+use crc_fast::CrcAlgorithm;
+use data_encoding::{BASE64, HEXLOWER};
 use http_body_util::Full;
 use hyper::Request;
 
-/// Signs the chunks of one request (AWS, "Signature calculations: chunked upload").
-pub struct ChunkSigner {
-    key: hmac::Key,
+use super::APP;
+use super::client::{Client, PayloadHash};
+
+/// The payload modes whose body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    Signed,
+    SignedTrailer,
+    UnsignedTrailer,
+}
+
+impl Framing {
+    pub const ALL: [Self; 3] = [Self::Signed, Self::SignedTrailer, Self::UnsignedTrailer];
+
+    fn hash(self) -> &'static str {
+        match self {
+            Self::Signed => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            Self::SignedTrailer => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+            Self::UnsignedTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        }
+    }
+
+    fn has_trailer(self) -> bool {
+        self != Self::Signed
+    }
+}
+
+/// A signed PUT and the body that goes with it.
+pub fn put(
+    client: &Client,
+    target: &str,
+    body: &[u8],
+    framing: Framing,
+) -> (Request<Full<Bytes>>, Vec<u8>) {
+    let dry = frame(body, framing, &Signer::default());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let mut draft = client
+        .draft("PUT", target)
+        .time(UNIX_EPOCH + Duration::from_secs(now))
+        .header("content-length", &dry.len().to_string())
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-decoded-content-length", &body.len().to_string())
+        .payload(PayloadHash::Text(framing.hash().to_owned()));
+    if framing.has_trailer() {
+        draft = draft.header("x-amz-trailer", "x-amz-checksum-crc32");
+    }
+    let request = draft.build();
+    let signer = Signer::of(&request, UNIX_EPOCH + Duration::from_secs(now));
+    let framed = frame(body, framing, &signer);
+    assert_eq!(framed.len(), dry.len());
+    (request, framed)
+}
+
+/// The CRC32 as its header says it.
+pub fn crc32(body: &[u8]) -> String {
+    let crc = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, body) as u32;
+    BASE64.encode(&crc.to_be_bytes())
+}
+
+/// The MD5 as `Content-MD5` says it.
+pub fn md5(body: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    BASE64.encode(&Md5::digest(body))
+}
+
+fn frame(body: &[u8], framing: Framing, signer: &Signer) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut previous = signer.seed.clone();
+    for chunk in body.chunks(64 * 1024).chain([&[][..]]) {
+        previous = signer.chunk(&previous, chunk);
+        let signature = match framing {
+            Framing::UnsignedTrailer => String::new(),
+            Framing::Signed | Framing::SignedTrailer => format!(";chunk-signature={previous}"),
+        };
+        out.extend_from_slice(format!("{:x}{signature}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        if !chunk.is_empty() || framing == Framing::Signed {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    if framing.has_trailer() {
+        let line = format!("x-amz-checksum-crc32:{}", crc32(body));
+        out.extend_from_slice(format!("{line}\r\n").as_bytes());
+        if framing == Framing::SignedTrailer {
+            let signature = signer.trailer(&previous, &format!("{line}\n"));
+            out.extend_from_slice(format!("x-amz-trailer-signature:{signature}\r\n").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+/// What the signature of a chunk needs. The default one signs nonsense of the right length.
+#[derive(Default)]
+struct Signer {
+    time: Option<SystemTime>,
     date: String,
     scope: String,
-    previous: String,
+    seed: String,
 }
 
-impl ChunkSigner {
-    /// Begins with the signature of a request head.
-    pub fn new(secret: &str, head: &Request<Full<Bytes>>) -> Self {
-        let text = |name: &str| head.headers()[name].to_str().unwrap().to_owned();
-        let authorization = text("authorization");
-        let (_, credential) = authorization.split_once("Credential=").unwrap();
-        let (credential, _) = credential.split_once(',').unwrap();
-        let (_, scope) = credential.split_once('/').unwrap();
-        let (_, seed) = authorization.rsplit_once("Signature=").unwrap();
-        let key = scope
-            .split('/')
-            .fold(format!("AWS4{secret}").into_bytes(), |key, part| {
-                mac(&hmac::Key::new(hmac::HMAC_SHA256, &key), part)
-            });
+impl Signer {
+    fn of(request: &Request<Full<Bytes>>, time: SystemTime) -> Self {
+        let header = |name: &str| request.headers()[name].to_str().unwrap();
+        let authorization = header("authorization");
+        let between = |from: &str, to: &str| {
+            let rest = authorization.split_once(from).unwrap().1;
+            rest.split(to).next().unwrap().to_owned()
+        };
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            date: text("x-amz-date"),
-            scope: scope.to_owned(),
-            previous: seed.to_owned(),
+            time: Some(time),
+            date: header("x-amz-date").to_owned(),
+            scope: between(&format!("{}/", APP.id), ","),
+            seed: between("Signature=", ","),
         }
     }
 
-    /// One chunk on the wire; an empty one is the last, and what follows it is the caller's.
-    pub fn chunk(&mut self, data: &[u8]) -> Vec<u8> {
-        let body = format!("{}\n{}", sha256(b""), sha256(data));
-        let signature = self.next("AWS4-HMAC-SHA256-PAYLOAD", &body);
-        let mut wire = format!("{:x};chunk-signature={signature}\r\n", data.len()).into_bytes();
-        if !data.is_empty() {
-            wire.extend_from_slice(data);
-            wire.extend_from_slice(b"\r\n");
-        }
-        wire
+    fn chunk(&self, previous: &str, chunk: &[u8]) -> String {
+        let empty = sha256(b"");
+        self.sign(
+            "AWS4-HMAC-SHA256-PAYLOAD",
+            &format!("{previous}\n{empty}\n{}", sha256(chunk)),
+        )
     }
 
-    /// The signature of trailers, each `name:value\n`.
-    pub fn trailers(&mut self, canonical: &str) -> String {
-        self.next("AWS4-HMAC-SHA256-TRAILER", &sha256(canonical.as_bytes()))
+    fn trailer(&self, previous: &str, lines: &str) -> String {
+        self.sign(
+            "AWS4-HMAC-SHA256-TRAILER",
+            &format!("{previous}\n{}", sha256(lines.as_bytes())),
+        )
     }
 
-    /// A whole body of chunks.
-    pub fn body(mut self, chunks: &[&[u8]]) -> Vec<u8> {
-        let mut wire: Vec<u8> = chunks.iter().flat_map(|data| self.chunk(data)).collect();
-        wire.extend(self.chunk(b""));
-        wire.extend_from_slice(b"\r\n");
-        wire
-    }
-
-    /// A whole body of chunks with one trailer.
-    pub fn body_with_trailer(mut self, chunks: &[&[u8]], name: &str, value: &str) -> Vec<u8> {
-        let mut wire: Vec<u8> = chunks.iter().flat_map(|data| self.chunk(data)).collect();
-        wire.extend(self.chunk(b""));
-        let signature = self.trailers(&format!("{name}:{value}\n"));
-        wire.extend_from_slice(
-            format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n\r\n").as_bytes(),
-        );
-        wire
-    }
-
-    fn next(&mut self, algorithm: &str, body: &str) -> String {
-        let Self {
-            date,
-            scope,
-            previous,
-            ..
-        } = &*self;
-        let text = format!("{algorithm}\n{date}\n{scope}\n{previous}\n{body}");
-        self.previous = HEXLOWER.encode(&mac(&self.key, &text));
-        self.previous.clone()
+    fn sign(&self, algorithm: &str, rest: &str) -> String {
+        let Some(time) = self.time else {
+            return "0".repeat(64);
+        };
+        let key = generate_signing_key(APP.secret, time, "us-east-1", "s3");
+        let text = format!("{algorithm}\n{}\n{}\n{rest}", self.date, self.scope);
+        calculate_signature(key, text.as_bytes())
     }
 }
 
-/// A body of unsigned chunks; `trailers` are whole lines with their CRLF.
-pub fn unsigned(chunks: &[&[u8]], trailers: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for data in chunks {
-        wire.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
-        wire.extend_from_slice(data);
-        wire.extend_from_slice(b"\r\n");
-    }
-    let mut end = String::from("0\r\n");
-    write!(end, "{trailers}\r\n").unwrap();
-    wire.extend_from_slice(end.as_bytes());
-    wire
-}
-
-/// SHA-256 in hex.
-pub fn sha256(data: &[u8]) -> String {
-    HEXLOWER.encode(digest::digest(&digest::SHA256, data).as_ref())
-}
-
-fn mac(key: &hmac::Key, text: &str) -> Vec<u8> {
-    hmac::sign(key, text.as_bytes()).as_ref().to_vec()
+fn sha256(bytes: &[u8]) -> String {
+    HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }

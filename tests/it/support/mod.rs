@@ -1,8 +1,11 @@
 //! A real proxy on a free port in front of an embedded S3 server, and a client that says exactly
 //! what it is told to say. Requests are signed by aws-sigv4, never by the code under test.
 
+pub mod chaos;
 pub mod chunked;
 pub mod client;
+pub mod framing;
+pub mod http1;
 pub mod upstream;
 pub mod wire;
 
@@ -57,6 +60,8 @@ pub struct Options {
     pub encryption: &'static str,
     /// Whole tables, `[[clients]]` and `[[rules]]` among them; they come first.
     pub tables: String,
+    /// Who the proxy is to the upstream; [`UPSTREAM`] where `None`.
+    pub identity: Option<Identity>,
 }
 
 impl Proxy {
@@ -67,7 +72,7 @@ impl Proxy {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, configuration(upstream, &options)).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();
-        let app = App::build(config).await.unwrap();
+        let app = Box::pin(App::build(config)).await.unwrap();
         let (address, admin) = (app.address().unwrap(), app.admin_address().unwrap());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async move {
@@ -90,11 +95,6 @@ impl Proxy {
     /// The keyring in use.
     pub fn keyring(&self) -> PathBuf {
         self.dir.path().join("keyring.json")
-    }
-
-    /// The configuration in use.
-    pub fn config(&self) -> PathBuf {
-        self.dir.path().join("config.toml")
     }
 
     /// The text of `/metrics`.
@@ -139,6 +139,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
         rule,
         encryption,
         tables,
+        identity,
     } = options;
     let encryption = if encryption.is_empty() {
         "named-key"
@@ -149,7 +150,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
     let Identity {
         id: upstream_id,
         secret: upstream_secret,
-    } = UPSTREAM;
+    } = identity.unwrap_or(UPSTREAM);
     format!(
         r#"
 {tables}

@@ -12,6 +12,7 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use super::client::Identity;
 use super::{BUCKET, UPSTREAM};
 
 /// s3s-fs on a folder of its own.
@@ -46,5 +47,41 @@ impl Embedded {
     /// The file that holds the stored bytes of an object in [`BUCKET`].
     pub fn file(&self, key: &str) -> PathBuf {
         self.dir.path().join(BUCKET).join(key)
+    }
+}
+
+/// A server of another make, started by whoever runs the tests.
+#[derive(Clone, Copy)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its account.
+    pub identity: Identity,
+}
+
+impl Server {
+    /// The server that `variable` names. `None` where the tests are told to do without; a missing
+    /// server is an error otherwise, so that nobody mistakes half of the tests for all of them.
+    pub fn from_environment(variable: &str) -> Option<Self> {
+        let Ok(endpoint) = std::env::var(variable) else {
+            let is_offline = std::env::var("S3SEAL_TEST_OFFLINE").is_ok_and(|value| value == "1");
+            assert!(
+                is_offline,
+                "{variable} is not set: run `tests/run it`, which starts the servers, or set \
+                 S3SEAL_TEST_OFFLINE=1 to leave out the tests that need them"
+            );
+            return None;
+        };
+        let address = endpoint.strip_prefix("http://").expect("an http endpoint");
+        let account = |name: &str| -> &'static str {
+            let value = std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+            Box::leak(value.into_boxed_str())
+        };
+        let id = account("S3SEAL_TEST_ACCESS_KEY");
+        let secret = account("S3SEAL_TEST_SECRET_KEY");
+        Some(Self {
+            address: address.parse().unwrap(),
+            identity: Identity { id, secret },
+        })
     }
 }
