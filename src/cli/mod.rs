@@ -15,7 +15,7 @@ use thiserror::Error;
 
 /// A transparent client-side-encryption proxy in front of S3.
 #[derive(Debug, Parser)]
-#[command(name = "s3seal", version, propagate_version = true)]
+#[command(name = "s3seal", version)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

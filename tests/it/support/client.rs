@@ -54,6 +54,7 @@ pub struct Draft {
     time: SystemTime,
     presign: Option<Duration>,
     is_signed: bool,
+    host: Option<String>,
 }
 
 /// What goes into `x-amz-content-sha256`.
@@ -91,6 +92,7 @@ impl Client {
             time: SystemTime::now(),
             presign: None,
             is_signed: true,
+            host: None,
         }
     }
 
@@ -171,6 +173,12 @@ impl Draft {
         self
     }
 
+    /// Calls the server by another name.
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = Some(host.to_owned());
+        self
+    }
+
     /// Signs in the query, for this long.
     pub fn presign(mut self, expires: Duration) -> Self {
         self.presign = Some(expires);
@@ -181,7 +189,9 @@ impl Draft {
     pub fn build(self) -> Request<Full<Bytes>> {
         let mut url = format!("http://{}{}", self.client.address, self.target);
         let mut headers = self.headers.clone();
-        headers.push(("host".to_owned(), self.client.address.to_string()));
+        let host = self.host.clone();
+        let host = host.unwrap_or_else(|| self.client.address.to_string());
+        headers.push(("host".to_owned(), host));
         if self.is_signed {
             let (added, query) = self.signature(&url, &headers);
             headers.extend(added);

@@ -97,6 +97,11 @@ impl Proxy {
         self.dir.path().join("keyring.json")
     }
 
+    /// The configuration in use.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("config.toml")
+    }
+
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
         let response = Client::new(self.admin, APP)
