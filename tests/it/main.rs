@@ -20,6 +20,7 @@
 )]
 
 mod commands;
+mod docs;
 mod faults;
 mod layering;
 mod objects;

@@ -49,7 +49,6 @@ fn options() -> Options {
     }
 }
 
-/// P43.
 #[tokio::test]
 async fn p43_a_read_only_client_changes_nothing() {
     let gate = Gate::start(options()).await;
@@ -74,7 +73,6 @@ async fn p43_a_read_only_client_changes_nothing() {
     gate.stop().await;
 }
 
-/// P43.
 #[tokio::test]
 async fn p43_a_client_of_some_buckets_sees_no_other() {
     let gate = Gate::start(options()).await;
@@ -99,9 +97,8 @@ async fn p43_a_client_of_some_buckets_sees_no_other() {
     gate.stop().await;
 }
 
-/// P12, P43.
 #[tokio::test]
-async fn p12_a_rule_that_denies_denies_everything() {
+async fn p12_p43_a_rule_that_denies_denies_everything() {
     let gate = Gate::start(options()).await;
     for (method, target) in [
         ("GET", "/vault/object"),
@@ -134,9 +131,8 @@ async fn p12_a_rule_that_denies_denies_everything() {
     gate.stop().await;
 }
 
-/// P12, P16.
 #[tokio::test]
-async fn p16_rules_and_clients_limit_modes_and_keys() {
+async fn p12_p16_rules_and_clients_limit_modes_and_keys() {
     const SSE: &str = "x-amz-server-side-encryption";
     const KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
     let gate = Gate::start(options()).await;

@@ -11,7 +11,6 @@ const OBJECT: &str = "/bucket/object";
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// P42.
 #[tokio::test]
 async fn p42_other_signature_versions_are_refused() {
     let gate = Gate::start(Options::default()).await;
@@ -50,7 +49,6 @@ async fn p42_other_signature_versions_are_refused() {
     gate.stop().await;
 }
 
-/// P39, P41.
 #[tokio::test]
 async fn p39_p41_only_the_right_secret_and_region_are_let_in() {
     let gate = Gate::start(Options::default()).await;
@@ -111,7 +109,6 @@ async fn p39_p41_only_the_right_secret_and_region_are_let_in() {
     gate.stop().await;
 }
 
-/// P41.
 #[tokio::test]
 async fn p41_clocks_more_than_15_minutes_off_are_refused() {
     let gate = Gate::start(Options::default()).await;
@@ -135,7 +132,6 @@ async fn p41_clocks_more_than_15_minutes_off_are_refused() {
     gate.stop().await;
 }
 
-/// P41.
 #[tokio::test]
 async fn p41_presigned_urls_live_as_long_as_they_say() {
     let gate = Gate::start(Options::default()).await;
@@ -160,7 +156,6 @@ async fn p41_presigned_urls_live_as_long_as_they_say() {
     gate.stop().await;
 }
 
-/// P39, P45.
 #[tokio::test]
 async fn p39_presigned_urls_cannot_be_changed() {
     let gate = Gate::start(Options::default()).await;
@@ -202,7 +197,6 @@ async fn p39_presigned_urls_cannot_be_changed() {
     gate.stop().await;
 }
 
-/// P40.
 #[tokio::test]
 async fn p40_host_and_every_amz_header_must_be_signed() {
     let gate = Gate::start(Options::default()).await;
@@ -319,7 +313,6 @@ async fn one_mechanism_at_a_time() {
     gate.stop().await;
 }
 
-/// P43.
 #[tokio::test]
 async fn p43_nobody_in_particular_may_do_nothing() {
     let gate = Gate::start(Options::default()).await;
@@ -332,7 +325,7 @@ async fn p43_nobody_in_particular_may_do_nothing() {
     gate.stop().await;
 }
 
-/// P48: HEAD has no body, whatever is wrong.
+/// HEAD has no body, whatever is wrong.
 #[tokio::test]
 async fn p48_errors_of_head_have_no_body() {
     let gate = Gate::start(Options::default()).await;

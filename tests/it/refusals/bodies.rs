@@ -168,7 +168,6 @@ fn with_body(mut head: Request<Full<Bytes>>, wire: Vec<u8>) -> Request<Full<Byte
     head.map(|_empty| Full::new(wire.into()))
 }
 
-/// P22, P23.
 #[tokio::test]
 async fn p22_p23_the_payload_hash_is_held_to() {
     let vault = Vault::start().await;
@@ -191,7 +190,6 @@ async fn p22_p23_the_payload_hash_is_held_to() {
     vault.stop().await;
 }
 
-/// P22, P23.
 #[tokio::test]
 async fn p22_p23_content_md5_is_held_to() {
     let vault = Vault::start().await;
@@ -233,9 +231,8 @@ async fn p22_p23_content_md5_is_held_to() {
     vault.stop().await;
 }
 
-/// P22, P23, P25.
 #[tokio::test]
-async fn p22_p25_checksum_headers_are_held_to() {
+async fn p22_p23_p25_checksum_headers_are_held_to() {
     let vault = Vault::start().await;
     for (name, value) in CHECK_VALUES {
         let put = |value: String, body: Bytes| {
@@ -273,9 +270,8 @@ async fn p22_p25_checksum_headers_are_held_to() {
     vault.stop().await;
 }
 
-/// P22, P23.
 #[tokio::test]
-async fn p22_checksums_that_contradict_each_other() {
+async fn p22_p23_checksums_that_contradict_each_other() {
     let vault = Vault::start().await;
     let [(crc32, crc32_value), (crc32c, crc32c_value), ..] = CHECK_VALUES;
     let table: [(&str, &[(&str, &str)]); 5] = [
@@ -309,9 +305,8 @@ async fn p22_checksums_that_contradict_each_other() {
     vault.stop().await;
 }
 
-/// P22, P23, P39.
 #[tokio::test]
-async fn p22_p39_unsigned_trailers_are_held_to() {
+async fn p22_p23_p39_unsigned_trailers_are_held_to() {
     let vault = Vault::start().await;
     for (name, value) in CHECK_VALUES {
         let put = |value: String, body: Bytes| {
@@ -333,9 +328,8 @@ async fn p22_p39_unsigned_trailers_are_held_to() {
     vault.stop().await;
 }
 
-/// P22, P23, P39.
 #[tokio::test]
-async fn p22_p39_signed_chunks_are_held_to() {
+async fn p22_p23_p39_signed_chunks_are_held_to() {
     let vault = Vault::start().await;
     for body in bodies() {
         let put = |draft: Draft| signed_chunks(draft, SIGNED_CHUNKS, &body, None);
@@ -363,9 +357,8 @@ async fn p22_p39_signed_chunks_are_held_to() {
     vault.stop().await;
 }
 
-/// P22, P23, P39.
 #[tokio::test]
-async fn p22_p39_signed_trailers_are_held_to() {
+async fn p22_p23_p39_signed_trailers_are_held_to() {
     let vault = Vault::start().await;
     for (name, value) in CHECK_VALUES {
         let put = |value: String, body: Bytes| {
@@ -406,7 +399,7 @@ async fn p22_p39_signed_trailers_are_held_to() {
     vault.stop().await;
 }
 
-/// P23: framing that ends early, late or never.
+/// Framing that ends early, late or never.
 #[tokio::test]
 async fn p23_broken_framing_is_refused() {
     let vault = Vault::start().await;
@@ -505,7 +498,7 @@ async fn p23_broken_framing_is_refused() {
     vault.stop().await;
 }
 
-/// P22: a client that stops halfway stores nothing, whatever it announced.
+/// A client that stops halfway stores nothing, whatever it announced.
 #[tokio::test]
 async fn p22_p23_a_body_that_ends_early_stores_nothing() {
     let vault = Vault::start().await;

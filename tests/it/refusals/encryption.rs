@@ -32,7 +32,6 @@ fn with(draft: Draft, headers: &[(&str, &str)]) -> Draft {
         .fold(draft, |draft, (name, value)| draft.header(name, value))
 }
 
-/// P16, P46.
 #[tokio::test]
 async fn p16_p46_encryption_that_a_write_cannot_have() {
     let gate = Gate::start(Options::default()).await;
@@ -143,7 +142,7 @@ async fn p16_p46_encryption_that_a_write_cannot_have() {
     gate.stop().await;
 }
 
-/// P46: well-formed SSE-C headers are not implemented, broken ones are refused as S3 refuses them.
+/// Well-formed SSE-C headers are not implemented, broken ones are refused as S3 refuses them.
 #[tokio::test]
 async fn p46_customer_keys_are_not_implemented_on_any_operation() {
     let gate = Gate::start(Options::default()).await;
@@ -213,7 +212,6 @@ async fn encryption_contexts_that_are_none() {
     gate.stop().await;
 }
 
-/// P21.
 #[tokio::test]
 async fn p21_reads_take_no_encryption_headers() {
     let gate = Gate::start(Options::default()).await;
@@ -237,9 +235,9 @@ async fn p21_reads_take_no_encryption_headers() {
     gate.stop().await;
 }
 
-/// P17, P18, P19: within the time a changed keyring takes to be noticed.
+/// Within the time a changed keyring takes to be noticed.
 #[tokio::test]
-async fn p17_p18_a_disabled_key_neither_seals_nor_opens() {
+async fn p17_p18_p19_a_disabled_key_neither_seals_nor_opens() {
     let upstream = Embedded::start().await;
     let options = Options {
         tables: "[keys.cache]\nttl_seconds = 1\n".to_owned(),

@@ -11,9 +11,8 @@ use crate::support::{Options, Proxy, wire};
 const OBJECT: &str = "/bucket/object";
 const HOUR: Duration = Duration::from_hours(1);
 
-/// P45, P46, D6, D13.
 #[tokio::test]
-async fn p45_p46_operations_that_are_not_implemented_are_not_forwarded() {
+async fn p45_p46_d6_d13_operations_that_are_not_implemented_are_not_forwarded() {
     let gate = Gate::start(Options::default()).await;
     for (method, target) in [
         ("POST", "/bucket/object?uploads"),
@@ -55,9 +54,23 @@ async fn p45_p46_operations_that_are_not_implemented_are_not_forwarded() {
     gate.stop().await;
 }
 
-/// P46, D6.
 #[tokio::test]
-async fn p46_copies_and_forms_are_not_implemented() {
+async fn d13_a_restore_that_selects_is_not_implemented() {
+    let gate = Gate::start(Options::default()).await;
+    for document in [
+        "<RestoreRequest><Type>SELECT</Type></RestoreRequest>",
+        "<RestoreRequest><SelectParameters/></RestoreRequest>",
+        "<RestoreRequest><OutputLocation><S3/></OutputLocation></RestoreRequest>",
+    ] {
+        let draft = gate.client.draft("POST", "/bucket/object?restore");
+        gate.refuses(document, draft.body(document), 501, "NotImplemented")
+            .await;
+    }
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn p46_d6_copies_and_forms_are_not_implemented() {
     let gate = Gate::start(Options::default()).await;
     for target in [OBJECT, "/bucket/object?partNumber=1&uploadId=u"] {
         for source in [
@@ -84,9 +97,8 @@ async fn p46_copies_and_forms_are_not_implemented() {
     gate.stop().await;
 }
 
-/// P45, P46.
 #[tokio::test]
-async fn p45_unknown_amz_headers_are_not_implemented() {
+async fn p45_p46_unknown_amz_headers_are_not_implemented() {
     let gate = Gate::start(Options::default()).await;
     for name in [
         "x-amz-write-offset-bytes",
@@ -113,7 +125,6 @@ async fn p45_unknown_amz_headers_are_not_implemented() {
     gate.stop().await;
 }
 
-/// P36, D4.
 #[tokio::test]
 async fn p36_d4_reserved_metadata_is_refused() {
     let gate = Gate::start(Options::default()).await;
@@ -141,7 +152,6 @@ async fn p36_d4_reserved_metadata_is_refused() {
     gate.stop().await;
 }
 
-/// D3.
 #[tokio::test]
 async fn d3_metadata_has_room_for_what_ours_leaves() {
     /// What s3seal adds under the local key named `default`.
@@ -169,7 +179,6 @@ async fn d3_metadata_has_room_for_what_ours_leaves() {
     proxy.stop().await;
 }
 
-/// P37.
 #[tokio::test]
 async fn p37_keys_that_no_object_can_have_are_refused() {
     let gate = Gate::start(Options::default()).await;
@@ -198,9 +207,8 @@ async fn p37_keys_that_no_object_can_have_are_refused() {
     gate.stop().await;
 }
 
-/// P23, P24, D2.
 #[tokio::test]
-async fn p23_d2_lengths_are_checked_before_the_body_is_asked_for() {
+async fn p23_p24_d2_lengths_are_checked_before_the_body_is_asked_for() {
     let gate = Gate::start(Options::default()).await;
     let put = || {
         gate.client
@@ -279,7 +287,6 @@ async fn p23_d2_lengths_are_checked_before_the_body_is_asked_for() {
     gate.stop().await;
 }
 
-/// P32, P33.
 #[tokio::test]
 async fn p32_p33_ranges_and_parts_that_do_not_exist() {
     let upstream = Embedded::start().await;
@@ -329,7 +336,7 @@ async fn p32_p33_ranges_and_parts_that_do_not_exist() {
     proxy.stop().await;
 }
 
-/// P30, P48: what the upstream refuses is relayed with its own words.
+/// What the upstream refuses is relayed with its own words.
 #[tokio::test]
 async fn p48_refusals_of_the_upstream_are_relayed() {
     let upstream = Embedded::start().await;
