@@ -24,6 +24,7 @@ mod docs;
 mod faults;
 mod layering;
 mod objects;
+mod redaction;
 mod refusals;
 mod relayed;
 mod support;
