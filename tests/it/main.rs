@@ -27,5 +27,6 @@ mod objects;
 mod redaction;
 mod refusals;
 mod relayed;
+mod semantics;
 mod support;
 mod transparency;
