@@ -22,6 +22,7 @@
 mod faults;
 mod layering;
 mod objects;
+mod redaction;
 mod refusals;
 mod relayed;
 mod support;
