@@ -1,9 +1,11 @@
 //! Error documents, and what every response carries.
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http_body::Body as _;
 use hyper::Response;
+use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::error::{Error, Fault};
@@ -52,6 +54,20 @@ pub fn error(error: &Error, asked: &Asked, id: &RequestId, metrics: &Metrics) ->
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Whether the connection cannot be used again after this request: it announces `Expect` and has no
+/// body, so no `100 Continue` is sent. botocore takes the next answer on such a connection for the
+/// one it waits for, and hangs until its read times out.
+pub fn must_close(parts: &Parts, body: &Incoming) -> bool {
+    parts.version == Version::HTTP_11 && parts.headers.contains_key(EXPECT) && body.is_end_stream()
+}
+
+/// Ends the connection with this response.
+pub fn close(response: &mut Response<Body>) {
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Adds our request id, and S3's names for it where the upstream gave none.

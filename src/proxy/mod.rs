@@ -96,6 +96,7 @@ impl Proxy {
         let started = Instant::now();
         let id = self.surroundings.ids.next();
         let (parts, body) = request.into_parts();
+        let closes = answer::must_close(&parts, &body);
         let asked = answer::Asked::of(&parts);
         let parsed = self.parse(&parts);
         let operation = parsed
@@ -120,7 +121,10 @@ impl Proxy {
                 (span.in_scope(respond), None)
             }
         };
-        let response = answer::stamp(response, &id);
+        let mut response = answer::stamp(response, &id);
+        if closes {
+            answer::close(&mut response);
+        }
         let status = response.status().as_u16();
         let metrics = Arc::clone(&self.cx.metrics);
         metrics.first_byte(operation, started.elapsed());
