@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 use super::UpstreamError;
+use super::early::EarlyConnector;
 use crate::body::Body;
 
 /// Limits of the pool.
@@ -51,7 +52,7 @@ pub enum TrustError {
 
 /// Sends signed requests over pooled connections.
 pub struct HttpClient {
-    inner: Client<HttpsConnector<HttpConnector>, Body>,
+    inner: Client<EarlyConnector<HttpsConnector<HttpConnector>>, Body>,
 }
 
 impl HttpClient {
@@ -74,7 +75,7 @@ impl HttpClient {
             .pool_max_idle_per_host(pool.idle_per_host)
             .http1_max_buf_size(HTTP1_BUFFER_LEN)
             .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .build(connector);
+            .build(EarlyConnector(connector));
         Self { inner }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod credentials;
+pub mod early;
 pub mod endpoint;
 pub mod progress;
 pub mod redirect;
