@@ -367,6 +367,7 @@ async fn build_upstream(
             response: config.response_header_timeout,
             idle: config.idle_timeout,
         },
+        clock: now,
         bytes_in: metrics.byte_counter(Direction::UpstreamIn),
         bytes_out: metrics.byte_counter(Direction::UpstreamOut),
     };

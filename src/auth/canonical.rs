@@ -1,12 +1,9 @@
-//! Canonical request and string to sign, from wire bytes (AWS, "Create a signed request").
+//! The canonical request of what a client signed, from wire bytes (AWS, "Create a signed request").
 
-use std::borrow::Cow;
-
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::HEXLOWER;
 use http::request::Parts;
 
-use super::{header::ALGORITHM, policy::SignedHeaders, presign::SIGNATURE_PARAMETER};
+use super::{policy::SignedHeaders, presign::SIGNATURE_PARAMETER};
+use crate::s3::sigv4::{write_query, write_value};
 use crate::s3::{query::Query, uri};
 
 /// What of a request is signed.
@@ -25,12 +22,13 @@ impl Canonical<'_> {
         out.push(b'\n');
         out.extend_from_slice(path.as_bytes());
         out.push(b'\n');
-        query(Query::new(self.parts.uri.query()), &mut out);
+        let query = Query::new(self.parts.uri.query());
+        write_query(query, Some(SIGNATURE_PARAMETER), &mut out);
         out.push(b'\n');
         for name in self.signed_headers.names() {
             out.extend_from_slice(name.as_bytes());
             out.push(b':');
-            header_value(self.header(name).unwrap_or_default(), &mut out);
+            write_value(self.header(name).unwrap_or_default(), &mut out);
             out.push(b'\n');
         }
         out.push(b'\n');
@@ -65,57 +63,6 @@ impl Canonical<'_> {
                 .get(name)
                 .map(http::HeaderValue::as_bytes),
         }
-    }
-}
-
-/// The string to sign of a request.
-pub(super) fn string_to_sign(timestamp: &str, scope: &str, canonical_request: &[u8]) -> String {
-    let hash = sha256_hex(canonical_request);
-    [ALGORITHM, timestamp, scope, &hash].join("\n")
-}
-
-/// Lower-case hex of a SHA-256.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
-}
-
-/// Names and values decoded (`%XX` only: a plus stays a plus) and encoded anew, sorted by name,
-/// then value. Sorting whole `name=value` strings differs: `a-b` sorts before `a=`.
-fn query(query: Query<'_>, out: &mut Vec<u8>) {
-    let mut pairs: Vec<_> = query
-        .pairs()
-        .map(|(name, value)| (recode(name), recode(value.unwrap_or_default())))
-        .filter(|(name, _)| name != SIGNATURE_PARAMETER)
-        .collect();
-    pairs.sort_unstable();
-    for (index, (name, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            out.push(b'&');
-        }
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'=');
-        out.extend_from_slice(value.as_bytes());
-    }
-}
-
-fn recode(raw: &str) -> Cow<'_, str> {
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    if raw.bytes().all(unreserved) {
-        return Cow::Borrowed(raw);
-    }
-    Cow::Owned(uri::encode_component(&uri::decode(raw)).into_owned())
-}
-
-/// Spaces are trimmed and runs of them become one; tabs and other bytes stay as sent.
-fn header_value(value: &[u8], out: &mut Vec<u8>) {
-    let words = value
-        .split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty());
-    for (index, word) in words.enumerate() {
-        if index > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(word);
     }
 }
 

@@ -5,13 +5,11 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
 
-use super::{
-    canonical::sha256_hex, claims::ChunkedClaims, payload_error::PayloadError,
-    signing_keys::SigningKey,
-};
+use super::{claims::ChunkedClaims, payload_error::PayloadError};
 use crate::s3::{
     checksum::{Checksum, ChecksumAlgorithm},
     chunked::{ChunkSignature, ChunkedError},
+    sigv4::{EMPTY_SHA256, SigningKey, sha256_hex},
 };
 
 /// Every signature signs the one before it; the first one is the request's.
@@ -164,6 +162,3 @@ struct Current {
 
 /// Carries the signature of the trailers.
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
-
-/// SHA-256 of nothing: the place of headers that chunks do not have.
-const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -6,6 +6,7 @@ use super::{
     error::{AuthError, Malformation, Place},
     policy::{Credential, SignedHeaders},
 };
+use crate::s3::sigv4::ALGORITHM;
 
 /// A parsed header; nothing in it is verified yet.
 pub(super) struct Authorization<'a> {
@@ -67,9 +68,6 @@ pub(super) fn check_signature(signature: &str, place: Place) -> Result<&str, Aut
         fault: Malformation::Signature,
     })
 }
-
-/// The one algorithm we verify.
-pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// The asymmetric one.
 pub(super) const SIGV4A_ALGORITHM: &str = "AWS4-ECDSA-P256-SHA256";

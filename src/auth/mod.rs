@@ -17,8 +17,6 @@ mod payload;
 mod payload_error;
 mod policy;
 mod presign;
-mod signing_keys;
-mod timestamp;
 
 use std::{fmt, sync::Arc};
 
@@ -32,11 +30,13 @@ use self::{
     header::Authorization,
     policy::{Credential, SignedHeaders},
     presign::Presigned,
-    signing_keys::{SigningKey, SigningKeys},
-    timestamp::Timestamp,
 };
 use crate::{
-    s3::{query::Query, uri},
+    s3::{
+        query::Query,
+        sigv4::{self, Signer, SigningKey, SigningKeys, Timestamp},
+        uri,
+    },
     secret::Secret,
 };
 
@@ -82,7 +82,7 @@ impl Authenticator {
     /// An authenticator without remembered keys.
     pub fn new(settings: AuthSettings) -> Self {
         Self {
-            keys: SigningKeys::new(settings.region.clone()),
+            keys: SigningKeys::default(),
             region: settings.region,
             nobody: Secret::new("0".repeat(40)),
         }
@@ -198,7 +198,12 @@ impl Authenticator {
             // No client has the empty id: a credential with it is malformed.
             None => ("", &self.nobody),
         };
-        let key = self.keys.key(id, secret, signed.timestamp);
+        let signer = Signer {
+            id,
+            secret: secret.expose(),
+            region: &self.region,
+        };
+        let key = self.keys.key(signer, signed.timestamp);
         let verdict = signed.check(&key);
         match known {
             Some(_) => verdict.map(|()| key),
@@ -349,7 +354,7 @@ impl Signed<'_> {
     }
 
     fn string_to_sign(&self, canonical_request: &[u8]) -> String {
-        canonical::string_to_sign(
+        sigv4::string_to_sign(
             self.timestamp.text(),
             self.credential.scope,
             canonical_request,

@@ -3,11 +3,8 @@
 use http::{HeaderMap, request::Parts};
 use time::{Duration, OffsetDateTime};
 
-use super::{
-    error::{AuthError, MAX_SKEW_MILLISECONDS, Malformation, Place},
-    signing_keys::SERVICE,
-    timestamp::Timestamp,
-};
+use super::error::{AuthError, MAX_SKEW_MILLISECONDS, Malformation, Place};
+use crate::s3::sigv4::{SERVICE, TERMINAL, Timestamp};
 
 /// A credential: `access key id / date / region / service / aws4_request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,9 +216,6 @@ fn single<'a>(
         }),
     }
 }
-
-/// The last part of every scope.
-const TERMINAL: &str = "aws4_request";
 
 /// How far a client's clock may be off.
 const MAX_SKEW: Duration = Duration::milliseconds(MAX_SKEW_MILLISECONDS as i64);

@@ -4,10 +4,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     error::{AuthError, Malformation, Place},
-    header::{ALGORITHM, SIGV4A_ALGORITHM},
-    timestamp::Timestamp,
+    header::SIGV4A_ALGORITHM,
 };
-use crate::s3::{query::Query, uri};
+use crate::s3::{
+    query::Query,
+    sigv4::{ALGORITHM, Timestamp},
+    uri,
+};
 
 /// The parameters of a presigned request, decoded; nothing is verified yet.
 pub(super) struct Presigned {

@@ -25,14 +25,17 @@ use crate::s3::operation::Operation;
 
 /// Runs an authenticated request. Every operation is named: a new one does not compile until it
 /// has been decided what happens to its bytes.
+///
+/// Each one's state is boxed: inline, the largest of them would be moved, up through every layer,
+/// with each request.
 pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     match request.operation {
-        Operation::GetObject => get_object::get_object(cx, request).await,
-        Operation::HeadObject => head_object::head_object(cx, request).await,
-        Operation::PutObject => put_object::put_object(cx, request).await,
-        Operation::DeleteObject => delete_object::delete_object(cx, request).await,
+        Operation::GetObject => Box::pin(get_object::get_object(cx, request)).await,
+        Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
+        Operation::PutObject => Box::pin(put_object::put_object(cx, request)).await,
+        Operation::DeleteObject => Box::pin(delete_object::delete_object(cx, request)).await,
         Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
-            list_objects::list_objects(cx, request).await
+            Box::pin(list_objects::list_objects(cx, request)).await
         }
         Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
         Operation::PutBucketEncryption | Operation::DeleteBucketEncryption => {
@@ -45,7 +48,7 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         | Operation::DeleteObjects
         | Operation::HeadBucket
         | Operation::ListBuckets
-        | Operation::RestoreObject => forward::forward(cx, request).await,
+        | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
         Operation::AbortMultipartUpload
         | Operation::CompleteMultipartUpload
         | Operation::CopyObject

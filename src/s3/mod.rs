@@ -10,6 +10,7 @@ pub mod hoisted;
 pub mod operation;
 pub mod query;
 pub mod range;
+pub mod sigv4;
 pub mod sse;
 pub mod target;
 pub mod uri;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hyper::Response;
 use prometheus::IntCounter;
 use thiserror::Error;
+use time::OffsetDateTime;
 
 use self::client::HttpClient;
 use self::credentials::{CredentialSource, CredentialsError};
@@ -26,6 +27,7 @@ use self::request::{Head, Payload, UpstreamRequest};
 use self::sign::SignError;
 use crate::body::Body;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::s3::sigv4::SigningKeys;
 
 /// How long to wait for the upstream, and how the client is told apart from a stalled one.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub region: String,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
+    /// The time that requests are signed at.
+    pub clock: fn() -> OffsetDateTime,
     /// Counts body bytes received.
     pub bytes_in: IntCounter,
     /// Counts stored bytes sent.
@@ -56,6 +60,7 @@ pub struct Upstream {
     client: HttpClient,
     credentials: Arc<CredentialSource>,
     redirects: Redirects,
+    signing_keys: SigningKeys,
 }
 
 /// Why there is no response from the upstream. All of these are the upstream's or the operator's
@@ -75,7 +80,7 @@ pub enum UpstreamError {
     /// There are no credentials to sign with.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The request could not be signed or built: a bug.
+    /// The request could not be signed or built.
     #[error(transparent)]
     Sign(#[from] SignError),
     /// The upstream moved the bucket while a body was streamed that cannot be sent again.
@@ -108,6 +113,7 @@ impl Upstream {
             client,
             credentials,
             redirects: Redirects::default(),
+            signing_keys: SigningKeys::default(),
         }
     }
 
@@ -197,7 +203,13 @@ impl Upstream {
             Some(own) => own.current().await?,
             None => self.credentials.current().await?,
         };
-        Ok(sign::sign(head, place, &credentials)?)
+        Ok(sign::sign(
+            head,
+            place,
+            &credentials,
+            &self.signing_keys,
+            (self.settings.clock)(),
+        )?)
     }
 
     fn received(&self, response: Response<hyper::body::Incoming>) -> Response<Received> {

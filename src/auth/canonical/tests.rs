@@ -5,6 +5,7 @@ use http::Request;
 
 use super::*;
 use crate::auth::Place;
+use crate::s3::sigv4::string_to_sign;
 
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

@@ -7,14 +7,14 @@ use time::{
 
 /// A point in time to the second, with its `YYYYMMDDTHHMMSSZ` text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Timestamp {
+pub struct Timestamp {
     at: OffsetDateTime,
     text: String,
 }
 
 impl Timestamp {
     /// Reads `x-amz-date` or `X-Amz-Date`: `YYYYMMDDTHHMMSSZ` and nothing else.
-    pub(super) fn parse_basic(text: &str) -> Option<Self> {
+    pub fn parse_basic(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         if bytes.len() != 16 || bytes.get(8) != Some(&b'T') || bytes.get(15) != Some(&b'Z') {
             return None;
@@ -35,45 +35,63 @@ impl Timestamp {
     }
 
     /// Reads a `Date` header: an HTTP date (RFC 9110 section 5.6.7), or the basic form.
-    pub(super) fn parse_http(text: &str) -> Option<Self> {
+    pub fn parse_http(text: &str) -> Option<Self> {
         Self::parse_basic(text).or_else(|| {
             let at = OffsetDateTime::parse(text, &Rfc2822).ok()?;
             let at = at.to_offset(UtcOffset::UTC);
             // Before 1970 no key is derived and after 9999 the text would be longer.
-            (1970..=9999).contains(&at.year()).then(|| Self {
-                at,
-                text: basic(at),
-            })
+            (1970..=9999).contains(&at.year()).then(|| Self::of(at))
         })
     }
 
+    /// The second that a clock shows.
+    pub fn of(now: OffsetDateTime) -> Self {
+        let at = now.to_offset(UtcOffset::UTC);
+        Self {
+            at,
+            text: basic(at),
+        }
+    }
+
     /// The point in time.
-    pub(super) fn at(&self) -> OffsetDateTime {
+    pub fn at(&self) -> OffsetDateTime {
         self.at
     }
 
     /// `YYYYMMDDTHHMMSSZ`.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// `YYYYMMDD`.
-    pub(super) fn date(&self) -> &str {
+    pub fn date(&self) -> &str {
         self.text.get(..8).unwrap_or_default()
     }
 }
 
+/// Every request is stamped: the formatting machinery would cost ten times as much.
 fn basic(at: OffsetDateTime) -> String {
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    let year = at.year().rem_euclid(10_000);
+    let century = u8::try_from(year / 100).unwrap_or_default();
+    let year = u8::try_from(year % 100).unwrap_or_default();
+    let mut text = String::with_capacity(BASIC_LEN);
+    push_pairs(&mut text, [century, year, at.month().into(), at.day()]);
+    text.push('T');
+    push_pairs(&mut text, [at.hour(), at.minute(), at.second()]);
+    text.push('Z');
+    text
 }
+
+/// Two digits for each number.
+fn push_pairs<const N: usize>(text: &mut String, numbers: [u8; N]) {
+    for number in numbers {
+        text.push(char::from(b'0' + number / 10 % 10));
+        text.push(char::from(b'0' + number % 10));
+    }
+}
+
+/// `YYYYMMDDTHHMMSSZ`.
+const BASIC_LEN: usize = 16;
 
 #[cfg(test)]
 mod tests {
