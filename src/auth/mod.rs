@@ -33,6 +33,7 @@ use self::{
 };
 use crate::{
     s3::{
+        headers::{X_AMZ_CONTENT_SHA256, X_AMZ_SECURITY_TOKEN},
         query::Query,
         sigv4::{self, Signer, SigningKey, SigningKeys, Timestamp},
         uri,
@@ -379,7 +380,7 @@ impl Signed<'_> {
 }
 
 fn refuse_session_token(headers: &HeaderMap) -> Result<(), AuthError> {
-    if headers.contains_key("x-amz-security-token") {
+    if headers.contains_key(X_AMZ_SECURITY_TOKEN) {
         return Err(AuthError::SessionToken);
     }
     Ok(())
@@ -387,7 +388,7 @@ fn refuse_session_token(headers: &HeaderMap) -> Result<(), AuthError> {
 
 fn content_sha256(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     headers
-        .get("x-amz-content-sha256")
+        .get(X_AMZ_CONTENT_SHA256)
         .map(|value| {
             value.to_str().map_err(|_| AuthError::InvalidContentSha256 {
                 value: String::from_utf8_lossy(value.as_bytes()).into_owned(),

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::header::HeaderPrefix;
@@ -15,7 +15,8 @@ use crate::keys::types::DataKey;
 /// What an object's keys are derived from: the PRK, and the header prefix that is part of every
 /// label. Wiped when dropped.
 pub struct ContentKey {
-    prk: hkdf::Prk,
+    /// As the key of a MAC: each expansion would otherwise hash it twice more.
+    prk: hmac::Key,
     prefix: HeaderPrefix,
 }
 
@@ -35,12 +36,10 @@ pub(super) struct BodyKey {
 impl ContentKey {
     /// `PRK = HKDF-Extract(SHA-512, salt = object id, ikm = data key)`
     pub(super) fn extract(prefix: HeaderPrefix, data_key: &DataKey) -> Self {
-        let mut prk = Zeroizing::new([0; 64]);
         let salt = hmac::Key::new(hmac::HMAC_SHA512, prefix.object_id());
-        #[expect(clippy::expect_used, reason = "the buffer is as long as a SHA-512 tag")]
-        hmac::sign_to_buffer(&salt, data_key.expose(), prk.as_mut_slice()).expect("64 bytes");
+        let prk = mac(&salt, data_key.expose());
         Self {
-            prk: hkdf::Prk::new_less_safe(hkdf::HKDF_SHA512, prk.as_slice()),
+            prk: hmac::Key::new(hmac::HMAC_SHA512, prk.as_slice()),
             prefix,
         }
     }
@@ -79,17 +78,34 @@ impl ContentKey {
         self.expand(LABEL_UPLOAD, &[])
     }
 
-    /// `HKDF-Expand(PRK, label || prefix || info, N)`
+    /// `HKDF-Expand(PRK, label || prefix || info, N)`: `T(i) = HMAC(PRK, T(i-1) || info || i)`, put
+    /// together (RFC 5869, section 2.3).
     fn expand<const N: usize>(&self, label: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
         let mut out = Zeroizing::new([0; N]);
-        let parts = [label, self.prefix.as_bytes().as_slice(), info];
-        #[expect(clippy::expect_used, reason = "the only error is N > 255 * 64")]
-        self.prk
-            .expand(&parts, Length(N))
-            .and_then(|okm| okm.fill(out.as_mut_slice()))
-            .expect("a short output");
+        let mut input = Zeroizing::new(Vec::with_capacity(INPUT_LEN_MAX));
+        let mut block: Option<Zeroizing<[u8; MAC_LEN]>> = None;
+        for (counter, part) in (1_u8..).zip(out.chunks_mut(MAC_LEN)) {
+            input.clear();
+            if let Some(previous) = &block {
+                input.extend_from_slice(previous.as_slice());
+            }
+            input.extend_from_slice(label);
+            input.extend_from_slice(self.prefix.as_bytes());
+            input.extend_from_slice(info);
+            input.push(counter);
+            let next = block.insert(mac(&self.prk, &input));
+            part.copy_from_slice(next.split_at(part.len()).0);
+        }
         out
     }
+}
+
+/// HMAC-SHA-512.
+fn mac(key: &hmac::Key, input: &[u8]) -> Zeroizing<[u8; MAC_LEN]> {
+    let mut out = Zeroizing::new([0; MAC_LEN]);
+    #[expect(clippy::expect_used, reason = "the buffer is as long as a SHA-512 tag")]
+    hmac::sign_to_buffer(key, input, out.as_mut_slice()).expect("64 bytes");
+    out
 }
 
 impl fmt::Debug for ContentKey {
@@ -131,13 +147,11 @@ impl BodyKey {
     }
 }
 
-struct Length(usize);
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
-    }
-}
+/// Bytes of a SHA-512 tag.
+const MAC_LEN: usize = 64;
+/// A block, the longest label, the prefix, the fields of a segment, the counter: never moved, so
+/// that no copy is left behind.
+const INPUT_LEN_MAX: usize = 256;
 
 const LABEL_COMMIT: &[u8] = b"s3seal.v1.commit";
 const LABEL_SINGLE: &[u8] = b"s3seal.v1.single";

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::keys::policy::KeyId;
 use crate::keys::provider::KeyError;
 use crate::keys::types::DataKey;
+use crate::keys::unwrapped::UnwrappedKey;
 
 /// How long and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub(super) struct KeyCache {
 #[derive(Clone, Debug)]
 struct CachedKey {
     wrapped_by: Arc<KeyId>,
-    data_key: Arc<DataKey>,
+    unwrapped: Arc<UnwrappedKey>,
 }
 
 impl KeyCache {
@@ -104,21 +105,21 @@ impl KeyCache {
         key: CacheKey,
         wrapped_by: KeyId,
         unwrap: impl Future<Output = Result<DataKey, KeyError>>,
-    ) -> (Result<Arc<DataKey>, KeyError>, bool) {
+    ) -> (Result<Arc<UnwrappedKey>, KeyError>, bool) {
         let purges = self.purges.load(Ordering::Acquire);
         let mut hit = true;
         let fill = async {
             hit = false;
             unwrap.await.map(|data_key| CachedKey {
                 wrapped_by: Arc::new(wrapped_by),
-                data_key: Arc::new(data_key),
+                unwrapped: Arc::new(UnwrappedKey::new(data_key)),
             })
         };
         let found = self.entries.try_get_with(key, fill).await;
         if purges != self.purges.load(Ordering::Acquire) {
             self.entries.invalidate(&key).await;
         }
-        let found = found.map(|cached| cached.data_key);
+        let found = found.map(|cached| cached.unwrapped);
         (found.map_err(|error: Arc<KeyError>| *error), hit)
     }
 

@@ -31,6 +31,8 @@ pub mod observer;
 pub mod provider;
 #[cfg(feature = "proxy")]
 pub mod service;
+#[cfg(feature = "proxy")]
+mod unwrapped;
 
 #[cfg(feature = "proxy")]
 pub use self::{
@@ -41,5 +43,6 @@ pub use self::{
         KeyService, KeyServiceSettings, ProbeError, ProviderSetup, RouteError, ServedKey,
         UnwrapRequest,
     },
+    unwrapped::UnwrappedKey,
 };
 pub use policy::{AcceptedKey, AcceptedKeys, KeyId, OpenPolicy, PolicyRefusal};

@@ -14,6 +14,7 @@ use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
 use crate::keys::provider::{KeyError, KeyProvider, Outage};
 use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
+use crate::keys::unwrapped::UnwrappedKey;
 
 mod routes;
 #[cfg(test)]
@@ -168,7 +169,7 @@ impl KeyService {
     }
 
     /// Opens a wrap, from the cache where it was opened a moment ago.
-    pub async fn unwrap(&self, request: UnwrapRequest<'_>) -> Result<Arc<DataKey>, KeyError> {
+    pub async fn unwrap(&self, request: UnwrapRequest<'_>) -> Result<Arc<UnwrappedKey>, KeyError> {
         let UnwrapRequest {
             key,
             wrapped,

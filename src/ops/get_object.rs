@@ -170,7 +170,7 @@ async fn serve(
 /// A stored body that is about to be opened.
 struct Opening<'a> {
     cx: &'a Cx,
-    key: ContentKey,
+    key: Arc<ContentKey>,
     size: u64,
     arrived: Arrived,
 }

@@ -1,6 +1,8 @@
 //! What an upstream response says about the stored object, and the way to its content key: every
 //! check of keys.md, "Which key may be used", in its order.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use super::context::{Cx, S3Request};
@@ -84,7 +86,7 @@ pub async fn content_key(
     request: &S3Request,
     rule: &ResolvedRule,
     metadata: &Metadata,
-) -> Result<ContentKey, Error> {
+) -> Result<Arc<ContentKey>, Error> {
     let key = authorise(request, rule, &metadata.envelope)?;
     if metadata.header.prefix().layout() == Layout::Segmented {
         return Err(not_yet("Multipart objects").into());
@@ -102,7 +104,7 @@ pub async fn content_key(
             object_key,
         )
         .map_err(|error| StoredError::Metadata(error.into()))?;
-    let data_key = cx
+    let unwrapped = cx
         .keys
         .unwrap(UnwrapRequest {
             key: &key,
@@ -117,9 +119,8 @@ pub async fn content_key(
         })
         .await
         .map_err(StoredError::Unwrap)?;
-    Ok(metadata
-        .header
-        .verify(&data_key)
+    Ok(unwrapped
+        .content_key(&metadata.header)
         .map_err(StoredError::from)?)
 }
 

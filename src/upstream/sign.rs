@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 
 use super::redirect::Place;
 use super::request::Head;
+use crate::s3::headers::{X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN};
 use crate::s3::query::Query;
 use crate::s3::sigv4::{
     ALGORITHM, EMPTY_SHA256, SERVICE, Signer, SigningKeys, TERMINAL, Timestamp, sha256_hex,
@@ -190,10 +191,6 @@ fn uri_of(place: &Place, host: &str, path: String, query: &str) -> Result<Uri, h
         .path_and_query(target)
         .build()
 }
-
-const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
-const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Headers that signing adds.
 const ADDED_HEADERS: usize = 5;

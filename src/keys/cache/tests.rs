@@ -22,7 +22,7 @@ fn id(name: &str) -> KeyId {
     }
 }
 
-async fn fill(cache: &KeyCache, text: &str, wrapped_by: &str) -> Arc<DataKey> {
+async fn fill(cache: &KeyCache, text: &str, wrapped_by: &str) -> Arc<UnwrappedKey> {
     let unwrap = async { Ok(DataKey::new([7; 32])) };
     cache
         .get_or_unwrap(place(text), id(wrapped_by), unwrap)
@@ -97,7 +97,7 @@ async fn a_hundred_concurrent_requests_unwrap_once() {
     let mut hits = 0;
     for task in tasks {
         let (found, hit) = task.await.unwrap();
-        assert_eq!(found.unwrap().expose(), &[7; 32]);
+        assert_eq!(found.unwrap().data_key().expose(), &[7; 32]);
         hits += usize::from(hit);
     }
     assert_eq!((calls.load(Ordering::SeqCst), hits), (1, 99));
@@ -119,13 +119,13 @@ async fn failures_are_not_remembered() {
 #[tokio::test]
 async fn an_expired_key_is_wiped_by_the_timer_and_not_before_its_last_user_is_done() {
     let cache = cache(Duration::from_millis(50), 10);
-    let idle: Weak<DataKey> = Arc::downgrade(&fill(&cache, "idle", "k").await);
+    let idle: Weak<UnwrappedKey> = Arc::downgrade(&fill(&cache, "idle", "k").await);
     let in_use = fill(&cache, "in use", "k").await;
     assert!(idle.upgrade().is_some());
     let gone = || idle.upgrade().is_none() && Arc::strong_count(&in_use) == 1;
     assert!(maintained_until(&cache, gone).await);
     assert_eq!(cache.len(), 0);
-    assert_eq!(in_use.expose(), &[7; 32], "a key in use is never wiped");
+    assert_eq!(in_use.data_key().expose(), &[7; 32], "a key in use is never wiped");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_purge_takes_the_keys_of_one_wrapping_key_only() {
     assert!(maintained_until(&cache, || purged.upgrade().is_none()).await);
     let unwrap = async { Ok(DataKey::new([8; 32])) };
     let (again, hit) = cache.get_or_unwrap(place("a"), id("old"), unwrap).await;
-    assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+    assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
     assert!(Arc::ptr_eq(&kept, &fill(&cache, "b", "new").await));
 }
 
@@ -149,10 +149,10 @@ async fn an_unwrap_that_a_purge_overtook_does_not_stay() {
         Ok(DataKey::new([7; 32]))
     };
     let (found, _) = cache.get_or_unwrap(place("a"), id("k"), overtaken).await;
-    assert_eq!(found.unwrap().expose(), &[7; 32]);
+    assert_eq!(found.unwrap().data_key().expose(), &[7; 32]);
     let unwrap = async { Ok(DataKey::new([8; 32])) };
     let (again, hit) = cache.get_or_unwrap(place("a"), id("k"), unwrap).await;
-    assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+    assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn a_cancelled_request_does_not_fail_those_who_wait() {
     };
     tokio::task::yield_now().await;
     stuck.abort();
-    assert_eq!(waiting.await.unwrap().expose(), &[7; 32]);
+    assert_eq!(waiting.await.unwrap().data_key().expose(), &[7; 32]);
 }
 
 #[tokio::test]
@@ -188,6 +188,6 @@ async fn the_number_of_entries_is_bounded_and_zero_switches_off() {
         off.maintain().await;
         let unwrap = async { Ok(DataKey::new([8; 32])) };
         let (again, hit) = off.get_or_unwrap(place("a"), id("k"), unwrap).await;
-        assert_eq!((again.unwrap().expose(), hit), (&[8; 32], false));
+        assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
     }
 }

@@ -256,7 +256,7 @@ async fn a_data_key_is_unwrapped_once_per_grant_and_again_after_a_purge() {
     recorder.take();
     for grant in [b"alice", b"alice", b"carol"] {
         let opened = service.unwrap(stored.request(grant)).await.unwrap();
-        assert_eq!(opened.expose(), stored.data_key.expose());
+        assert_eq!(opened.data_key().expose(), stored.data_key.expose());
     }
     let unwrap = "local unwrap ok";
     assert_eq!(recorder.take(), [unwrap, "miss", "hit", unwrap, "miss"]);
@@ -291,7 +291,7 @@ async fn a_hundred_concurrent_unwraps_call_the_provider_once() {
         .collect();
     for task in tasks {
         assert_eq!(
-            task.await.unwrap().unwrap().expose(),
+            task.await.unwrap().unwrap().data_key().expose(),
             stored.data_key.expose()
         );
     }
@@ -412,7 +412,7 @@ async fn rewrapping_keeps_the_data_key_within_and_across_providers() {
             ..stored.request(b"")
         };
         let opened = service.unwrap(request).await.unwrap();
-        assert_eq!(opened.expose(), stored.data_key.expose());
+        assert_eq!(opened.data_key().expose(), stored.data_key.expose());
     }
 }
 
