@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::auth::{AuthSettings, Authenticator};
@@ -32,10 +33,12 @@ use crate::keys::{
 };
 use crate::ops::context::{Cx, Settings};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
+use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
 use crate::s3::etag::ETagStyle;
 use crate::server::admin::{self, Admin, Draining};
 use crate::server::tls::{self, TlsError};
+use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
 use crate::telemetry::metrics::{Direction, Metrics};
 use crate::telemetry::request_id::RequestIds;
@@ -52,7 +55,8 @@ pub struct App {
     admin_listener: Option<TcpListener>,
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
-    proxy: Arc<Proxy>,
+    threads: Threads,
+    workers: Vec<Worker<Proxy>>,
     keys: Arc<KeyService>,
     keyrings: Vec<Keyring>,
     metrics: Arc<Metrics>,
@@ -98,6 +102,9 @@ pub enum StartError {
     /// A metric that is there twice: a bug.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// No threads to serve with.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
     /// No entropy.
     #[error("entropy: {0}")]
     Entropy(#[from] getrandom::Error),
@@ -125,6 +132,7 @@ impl StartError {
             Self::Credentials(_)
             | Self::Probe(_)
             | Self::Metrics(_)
+            | Self::Threads(_)
             | Self::Entropy(_)
             | Self::Bind { .. } => false,
         }
@@ -141,12 +149,9 @@ impl App {
         let (keys, keyrings) = key_service(&config.keys, &metrics)?;
         let tls = listener_tls(config.listen.tls.as_ref())?;
         let rules = RuleBook::new(&config.rules, &keys)?;
-        let upstream = build_upstream(&config.upstream, &metrics).await?;
+        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
         keys.probe().await?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
-        let authenticator = Authenticator::new(AuthSettings {
-            region: config.upstream.region.clone(),
-        });
         let settings = Settings {
             etag_style: etag_style(config.upstream.etag),
             cipher: bulk_cipher(config.crypto.bulk_cipher),
@@ -155,30 +160,33 @@ impl App {
             client_idle: config.listen.idle_timeout,
             region: config.upstream.region,
         };
-        let cx = Cx {
+        let shared = Shared {
             upstream,
             keys: Arc::clone(&keys),
-            rules,
+            rules: Arc::new(rules),
             metrics: Arc::clone(&metrics),
             settings,
+            callers: Arc::new(callers),
+            domains: config.listen.domains.clone(),
+            in_flight: InFlight::default(),
         };
+        let threads = Threads::start().map_err(StartError::Threads)?;
+        let worker = |runtime: &Handle| {
+            Ok(Worker {
+                runtime: runtime.clone(),
+                handler: Arc::new(shared.proxy()?),
+            })
+        };
+        let workers = threads.runtimes().iter().map(worker);
+        let workers = workers.collect::<Result<_, StartError>>()?;
         let limits = Limits::from(&config.listen);
-        let proxy = Proxy::new(
-            cx,
-            callers,
-            authenticator,
-            Surroundings {
-                domains: config.listen.domains,
-                clock: now,
-                ids: RequestIds::from_os()?,
-            },
-        );
         Ok(Self {
             listener: bind(config.listen.address).await?,
             admin_listener: Some(bind(config.admin.address).await?),
             tls,
             limits,
-            proxy: Arc::new(proxy),
+            threads,
+            workers,
             keys,
             keyrings,
             metrics,
@@ -214,7 +222,8 @@ impl App {
             draining.begin();
             tracing::info!("draining");
         };
-        let cut = server::serve(self.listener, self.tls, self.limits, self.proxy, stop).await;
+        let cut = server::serve(self.listener, self.tls, self.limits, self.workers, stop).await;
+        drop(self.threads);
         upkeep.abort();
         drop(end_admin);
         let _ = admin.await;
@@ -249,9 +258,45 @@ impl App {
             listener,
             None,
             admin::LIMITS,
-            Arc::new(handler),
+            Worker::here(handler),
             stop,
         ))
+    }
+}
+
+/// What every worker's proxy is made of.
+struct Shared {
+    upstream: UpstreamPlan,
+    keys: Arc<KeyService>,
+    rules: Arc<RuleBook>,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    callers: Arc<Callers>,
+    domains: Vec<String>,
+    in_flight: InFlight,
+}
+
+impl Shared {
+    /// A proxy for one thread: with upstream connections and remembered signing keys of its own.
+    fn proxy(&self) -> Result<Proxy, StartError> {
+        let cx = Cx {
+            upstream: self.upstream.build(),
+            keys: Arc::clone(&self.keys),
+            rules: Arc::clone(&self.rules),
+            metrics: Arc::clone(&self.metrics),
+            settings: self.settings.clone(),
+        };
+        let authenticator = Authenticator::new(AuthSettings {
+            region: self.settings.region.clone(),
+        });
+        let surroundings = Surroundings {
+            domains: self.domains.clone(),
+            clock: now,
+            ids: RequestIds::from_os()?,
+            in_flight: self.in_flight.clone(),
+        };
+        let callers = Arc::clone(&self.callers);
+        Ok(Proxy::new(cx, callers, authenticator, surroundings))
     }
 }
 
@@ -278,11 +323,10 @@ pub fn harden() {
     let _ = setrlimit(Resource::Core, none);
 }
 
-/// The runtime that everything runs in.
+/// The runtime of everything but requests: those run on [`Threads`].
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .thread_name("s3seal")
         .build()
 }
 
@@ -343,37 +387,55 @@ fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, T
         .transpose()
 }
 
-async fn build_upstream(
-    config: &upstream_config::Upstream,
-    metrics: &Metrics,
-) -> Result<Upstream, StartError> {
-    let pool = PoolSettings {
-        connect_timeout: config.connect_timeout,
-        idle_timeout: config.pool_idle,
-        idle_per_host: config.pool_max_idle,
-    };
-    let addressing = match config.addressing {
-        upstream_config::Addressing::Path => Addressing::Path,
-        upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
-    };
-    let settings = upstream::Settings {
-        endpoint: Endpoint::new(
-            config.endpoint.is_https,
-            config.endpoint.authority.as_str(),
-            addressing,
-        ),
-        region: config.region.clone(),
-        timeouts: Timeouts {
-            response: config.response_header_timeout,
-            idle: config.idle_timeout,
-        },
-        clock: now,
-        bytes_in: metrics.byte_counter(Direction::UpstreamIn),
-        bytes_out: metrics.byte_counter(Direction::UpstreamOut),
-    };
-    let client = HttpClient::new(pool, tls_config(config.ca.as_deref())?);
-    let credentials = credential_source(&config.credentials, &config.region).await?;
-    Ok(Upstream::new(settings, client, Arc::new(credentials)))
+/// What connections to the real S3 are made of.
+struct UpstreamPlan {
+    settings: upstream::Settings,
+    pool: PoolSettings,
+    tls: ClientConfig,
+    credentials: Arc<CredentialSource>,
+}
+
+impl UpstreamPlan {
+    async fn new(
+        config: &upstream_config::Upstream,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
+        let addressing = match config.addressing {
+            upstream_config::Addressing::Path => Addressing::Path,
+            upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
+        };
+        let credentials = credential_source(&config.credentials, &config.region).await?;
+        Ok(Self {
+            settings: upstream::Settings {
+                endpoint: Endpoint::new(
+                    config.endpoint.is_https,
+                    config.endpoint.authority.as_str(),
+                    addressing,
+                ),
+                region: config.region.clone(),
+                timeouts: Timeouts {
+                    response: config.response_header_timeout,
+                    idle: config.idle_timeout,
+                },
+                clock: now,
+                bytes_in: metrics.byte_counter(Direction::UpstreamIn),
+                bytes_out: metrics.byte_counter(Direction::UpstreamOut),
+            },
+            pool: PoolSettings {
+                connect_timeout: config.connect_timeout,
+                idle_timeout: config.pool_idle,
+                idle_per_host: config.pool_max_idle,
+            },
+            tls: tls_config(config.ca.as_deref())?,
+            credentials: Arc::new(credentials),
+        })
+    }
+
+    /// A connection pool: its connections live on the thread that first uses them.
+    fn build(&self) -> Upstream {
+        let client = HttpClient::new(self.pool, self.tls.clone());
+        Upstream::new(self.settings.clone(), client, Arc::clone(&self.credentials))
+    }
 }
 
 async fn credential_source(
@@ -484,7 +546,8 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
-    build_upstream(&config.upstream, &*new_metrics()?).await
+    let plan = UpstreamPlan::new(&config.upstream, &*new_metrics()?).await?;
+    Ok(plan.build())
 }
 
 /// Starts logging as configured.

@@ -23,14 +23,14 @@ use crate::telemetry::metrics::{Direction, Metrics};
 use crate::upstream::Upstream;
 use crate::upstream::request::UpstreamRequest;
 
-/// The rooms that operations use. Shared by all requests, never changed by one.
+/// The rooms that operations use. Shared by all requests of a thread, never changed by one.
 pub struct Cx {
     /// The real S3.
     pub upstream: Upstream,
     /// The key hierarchy.
     pub keys: Arc<KeyService>,
     /// Which bucket and prefix is treated how.
-    pub rules: RuleBook,
+    pub rules: Arc<RuleBook>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// See [`Settings`].

@@ -37,10 +37,9 @@ use crate::telemetry::request_id::RequestIds;
 /// Everything that answers S3 requests.
 pub struct Proxy {
     cx: Cx,
-    callers: Callers,
+    callers: Arc<Callers>,
     authenticator: Authenticator,
     surroundings: Surroundings,
-    in_flight: InFlight,
 }
 
 /// What a proxy needs from the world around it.
@@ -51,6 +50,8 @@ pub struct Surroundings {
     pub clock: fn() -> OffsetDateTime,
     /// Names for requests.
     pub ids: RequestIds,
+    /// Counts the requests of each client, over all proxies that share it.
+    pub in_flight: InFlight,
 }
 
 /// The callers by access key id.
@@ -78,7 +79,7 @@ impl Proxy {
     /// Joins the rooms.
     pub fn new(
         cx: Cx,
-        callers: Callers,
+        callers: Arc<Callers>,
         authenticator: Authenticator,
         surroundings: Surroundings,
     ) -> Self {
@@ -87,7 +88,6 @@ impl Proxy {
             callers,
             authenticator,
             surroundings,
-            in_flight: InFlight::default(),
         }
     }
 
@@ -148,12 +148,14 @@ impl Proxy {
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         let verified =
             self.authenticator
-                .authenticate(&parts, &self.callers, (self.surroundings.clock)())?;
+                .authenticate(&parts, &*self.callers, (self.surroundings.clock)())?;
         let caller = verified
             .caller()
             .and_then(|id| self.callers.0.get(id))
             .cloned();
-        let ticket = verified.caller().map(|id| self.in_flight.enter(id));
+        let ticket = verified
+            .caller()
+            .map(|id| self.surroundings.in_flight.enter(id));
         log.set_client(verified.caller());
         access::authorise(
             &self.cx,

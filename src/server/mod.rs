@@ -6,6 +6,7 @@
 pub mod admin;
 mod io;
 pub mod tls;
+pub mod workers;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,12 +23,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::Listen;
 use io::Guarded;
+use workers::Worker;
 
 /// Answers requests. One instance serves all connections.
 pub trait Handler: Send + Sync + 'static {
@@ -87,25 +90,28 @@ impl From<&Listen> for Limits {
 /// Serves a listener until `stop` resolves, then drains: nothing new is accepted, idle connections
 /// are closed, requests in flight may finish within [`Limits::drain`], the rest is cut.
 ///
-/// Returns how many connections had to be cut.
+/// Each connection goes to the worker that has the fewest. Returns how many had to be cut.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
-    handler: Arc<H>,
+    workers: Vec<Worker<H>>,
     stop: impl Future<Output = ()> + Send,
 ) -> usize {
-    let server = Server {
-        tls: tls.map(TlsAcceptor::from),
-        http1: http1_builder(&limits),
-        http2: http2_builder(&limits),
-        limits,
-        handler,
+    let server = |worker: Worker<H>| {
+        let server = Server {
+            tls: tls.clone().map(TlsAcceptor::from),
+            http1: http1_builder(&limits),
+            http2: http2_builder(&limits),
+            limits,
+            handler: worker.handler,
+        };
+        (worker.runtime, Arc::new(server))
     };
-    let server = Arc::new(server);
+    let servers: Vec<_> = workers.into_iter().map(server).collect();
     let drain = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
-    accept_until(stop, &listener, &server, &drain, &mut tasks).await;
+    accept_until(stop, &listener, &servers, limits, &drain, &mut tasks).await;
     drop(listener);
 
     let finish = async {
@@ -127,7 +133,7 @@ pub async fn serve<H: Handler>(
     cut
 }
 
-/// What all connections of a listener share.
+/// What all connections of a worker share; each of them holds it.
 struct Server<H> {
     tls: Option<TlsAcceptor>,
     http1: http1::Builder,
@@ -139,34 +145,44 @@ struct Server<H> {
 async fn accept_until<H: Handler>(
     stop: impl Future<Output = ()>,
     listener: &TcpListener,
-    server: &Arc<Server<H>>,
+    servers: &[(Handle, Arc<Server<H>>)],
+    limits: Limits,
     drain: &GracefulShutdown,
     tasks: &mut JoinSet<()>,
 ) {
-    let slots = Arc::new(Semaphore::new(server.limits.max_connections));
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => return,
             Some(ended) = tasks.join_next() => report(ended),
             accepted = accept(listener, &slots) => {
-                if let Some((stream, peer, slot)) = accepted {
+                let idlest = servers.iter().min_by_key(|(_, server)| Arc::strong_count(server));
+                if let (Some(accepted), Some((runtime, server))) = (accepted, idlest) {
                     let server = Arc::clone(server);
-                    tasks.spawn(server.connection(stream, peer, slot, drain.watcher()));
+                    tasks.spawn_on(server.connection(accepted, drain.watcher()), runtime);
                 }
             }
         }
     }
 }
 
+/// A connection that no runtime watches yet.
+struct Accepted {
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+}
+
 /// The next connection, once there is room for it. `None` if it was gone before it was accepted.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Ok((stream, peer)) => Some(Accepted {
+            stream: stream.into_std().ok()?,
+            peer,
+            slot,
+        }),
         Err(error) if is_of_connection(&error) => None,
         Err(error) => {
             // Out of file descriptors, most likely: they come back as connections end.
@@ -178,15 +194,10 @@ async fn accept(
 }
 
 impl<H: Handler> Server<H> {
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        slot: OwnedSemaphorePermit,
-        drain: Watcher,
-    ) {
+    async fn connection(self: Arc<Self>, accepted: Accepted, drain: Watcher) {
+        let Accepted { stream, peer, slot } = accepted;
         let _slot = slot;
-        let Ok(local) = stream.local_addr() else {
+        let (Ok(local), Ok(stream)) = (stream.local_addr(), TcpStream::from_std(stream)) else {
             return;
         };
         // Responses leave in few large writes: waiting to merge them only delays the last one.

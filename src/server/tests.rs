@@ -120,7 +120,9 @@ async fn start_with<H: Handler>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(serve(listener, tls, limits, handler, async {
+    let runtime = Handle::current();
+    let workers = vec![Worker { runtime, handler }];
+    let ended = tokio::spawn(serve(listener, tls, limits, workers, async {
         let _ = stopped.await;
     }));
     Running {
@@ -630,4 +632,64 @@ async fn readiness_says_what_is_missing() {
     let (answer, _) = server.exchange(request).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.ends_with("\"local\" does not answer\n"), "{answer}");
+}
+
+/// Answers with the name of its thread.
+struct Named;
+
+impl Handler for Named {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, _: Request<Incoming>, _: Connection) -> Response<Full<Bytes>> {
+        let thread = std::thread::current();
+        Response::new(thread.name().unwrap_or_default().to_owned().into())
+    }
+}
+
+/// The name of the thread that serves a connection, asked twice.
+async fn served_by(connection: &mut TcpStream) -> String {
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        connection.write_all(request).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let read = connection.read(&mut answer).await.unwrap();
+        let text = String::from_utf8(answer[..read].to_vec()).unwrap();
+        names.push(text.rsplit("\r\n").next().unwrap().to_owned());
+    }
+    assert_eq!(names[0], names[1], "a connection stays where it is");
+    names.remove(0)
+}
+
+#[tokio::test]
+async fn connections_are_spread_over_the_workers_and_stay_there() {
+    let threads = workers::Threads::start().unwrap();
+    let handler = Arc::new(Named);
+    let worker = |runtime: &Handle| Worker {
+        runtime: runtime.clone(),
+        handler: Arc::clone(&handler),
+    };
+    let workers: Vec<_> = threads.runtimes().iter().map(worker).collect();
+    let count = workers.len();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let ended = tokio::spawn(serve(listener, None, LIMITS, workers, async {
+        let _ = stopped.await;
+    }));
+    let mut open = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..count.min(LIMITS.max_connections) {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        names.insert(served_by(&mut connection).await);
+        open.push(connection);
+    }
+    assert_eq!(names.len(), open.len(), "{names:?}");
+    assert!(
+        names.iter().all(|name| name.starts_with("s3seal-")),
+        "{names:?}"
+    );
+    drop(open);
+    stop.send(()).unwrap();
+    assert_eq!(timeout(PATIENCE, ended).await.unwrap().unwrap(), 0);
 }

@@ -39,6 +39,7 @@ pub struct Timeouts {
 }
 
 /// What an upstream is made of.
+#[derive(Clone)]
 pub struct Settings {
     /// Where it is and how buckets are addressed there.
     pub endpoint: Endpoint,

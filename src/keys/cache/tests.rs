@@ -125,7 +125,11 @@ async fn an_expired_key_is_wiped_by_the_timer_and_not_before_its_last_user_is_do
     let gone = || idle.upgrade().is_none() && Arc::strong_count(&in_use) == 1;
     assert!(maintained_until(&cache, gone).await);
     assert_eq!(cache.len(), 0);
-    assert_eq!(in_use.data_key().expose(), &[7; 32], "a key in use is never wiped");
+    assert_eq!(
+        in_use.data_key().expose(),
+        &[7; 32],
+        "a key in use is never wiped"
+    );
 }
 
 #[tokio::test]
