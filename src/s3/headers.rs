@@ -89,16 +89,17 @@ pub fn request_treatment(name: &HeaderName) -> RequestTreatment {
     }
 }
 
-/// The treatment of a response header of an operation that the proxy transforms.
+/// The treatment of a response header. What is in no list ends here: servers add headers of their
+/// own, and some of those describe the stored bytes.
 pub fn response_treatment(name: &HeaderName) -> ResponseTreatment {
     let name = name.as_str();
-    let about_stored_bytes = name.starts_with("x-amz-checksum-") || STORED_ONLY.contains(&name);
-    if is_hop_by_hop(name) || is_reserved_metadata(name) || about_stored_bytes {
-        ResponseTreatment::Strip
+    let is_users = is_metadata(name) && !is_reserved_metadata(name);
+    if is_users || KEPT.contains(&name) || name.starts_with("access-control-") {
+        ResponseTreatment::Keep
     } else if name.starts_with(SSE.as_str()) || REPLACED.contains(&name) {
         ResponseTreatment::Replace
     } else {
-        ResponseTreatment::Keep
+        ResponseTreatment::Strip
     }
 }
 
@@ -336,19 +337,50 @@ const FORWARDED: &[&str] = &[
     "x-amz-transition-default-minimum-object-size",
 ];
 
-/// Response headers about the ciphertext, or about the connection to the upstream.
-const STORED_ONLY: &[&str] = &[
-    "alt-svc",
-    "content-digest",
-    "content-md5",
-    "digest",
-    "repr-digest",
-    "strict-transport-security",
-    "x-amz-mp-parts-count",
-    "x-amz-object-size",
-    "x-amz-transfer-encoding",
+/// Response headers that mean the same to the client: those of S3's object and bucket operations,
+/// and of HTTP those that describe the answer and not its transport.
+const KEPT: &[&str] = &[
+    "allow",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "date",
+    "expires",
+    "last-modified",
+    "retry-after",
+    "server",
+    "vary",
+    "x-amz-abort-date",
+    "x-amz-abort-rule-id",
+    "x-amz-access-point-alias",
+    "x-amz-archive-status",
+    "x-amz-bucket-arn",
+    "x-amz-bucket-location-name",
+    "x-amz-bucket-location-type",
+    "x-amz-bucket-object-lock-token",
+    "x-amz-copy-source-version-id",
+    "x-amz-delete-marker",
+    "x-amz-expiration",
+    "x-amz-id-2",
+    "x-amz-missing-meta",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-replication-status",
+    "x-amz-request-charged",
+    "x-amz-request-id",
+    "x-amz-restore",
+    "x-amz-restore-output-path",
+    "x-amz-storage-class",
+    "x-amz-tagging-count",
+    "x-amz-transition-default-minimum-object-size",
+    "x-amz-version-id",
+    "x-amz-website-redirect-location",
 ];
 
+/// Response headers that the proxy sets itself.
 const REPLACED: &[&str] = &[
     "accept-ranges",
     "content-length",

@@ -63,10 +63,10 @@ impl CredentialSource {
     /// The AWS default chain, asked once here so that a deployment without credentials fails at
     /// start.
     pub async fn default_chain(region: &str) -> Result<Self, CredentialsError> {
-        let loaded = aws_config::defaults(BehaviorVersion::latest())
+        let loading = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(region.to_owned()))
-            .load()
-            .await;
+            .load();
+        let loaded = Box::pin(loading).await;
         let provider = loaded
             .credentials_provider()
             .ok_or(CredentialsError::NoProvider)?;

@@ -9,6 +9,7 @@ pub mod redirect;
 pub mod request;
 pub mod retry;
 pub mod sign;
+pub mod skew;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use self::endpoint::Endpoint;
 use self::redirect::Redirects;
 use self::request::{Head, Payload, UpstreamRequest};
 use self::sign::SignError;
+use self::skew::ClockSkew;
 use crate::body::Body;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::s3::sigv4::SigningKeys;
@@ -62,6 +64,7 @@ pub struct Upstream {
     credentials: Arc<CredentialSource>,
     redirects: Redirects,
     signing_keys: SigningKeys,
+    skew: ClockSkew,
 }
 
 /// Why there is no response from the upstream. All of these are the upstream's or the operator's
@@ -115,6 +118,7 @@ impl Upstream {
             credentials,
             redirects: Redirects::default(),
             signing_keys: SigningKeys::default(),
+            skew: ClockSkew::default(),
         }
     }
 
@@ -125,8 +129,9 @@ impl Upstream {
 
     /// Sends one request and returns the response head with its body unread.
     ///
-    /// Requests without a body, or with a buffered one, are retried as [`retry`] says and follow
-    /// redirects; a streamed body is sent once.
+    /// Requests without a body, or with a buffered one, are retried as [`retry`] says, follow
+    /// redirects, and are signed again if the upstream's clock is another; a streamed body is sent
+    /// once.
     pub async fn send(
         &self,
         request: UpstreamRequest,
@@ -146,11 +151,14 @@ impl Upstream {
             .place(request.bucket.as_deref(), &self.settings);
         let bucket = request.bucket.clone();
         let (head, body) = request.into_streamed_parts();
+        let signed_at = self.now();
         let signed = self.sign(&head, &place).await?;
         let (body, progress) = progress::watch(body, self.settings.bytes_out.clone());
         let sent = self.client.send(signed.map(|()| body));
         let response = progress::within(sent, &progress, self.settings.timeouts.response).await?;
         let response = self.received(response);
+        // It cannot be sent again, but the next one is signed at the right time.
+        self.skew.learn(&response, signed_at);
         if self
             .redirects
             .learn(bucket.as_deref(), &response, &self.settings)
@@ -168,10 +176,16 @@ impl Upstream {
         let (head, bytes) = request.into_replayable();
         let bucket = head.bucket.as_deref();
         let mut hops = 0;
+        let mut is_corrected = false;
         loop {
             let place = self.redirects.place(bucket, &self.settings);
+            let signed_at = self.now();
             let send = || self.send_once(&head, &bytes, &place);
             let response = retry::with_retries(&head, send).await?;
+            if !is_corrected && self.skew.learn(&response, signed_at) {
+                is_corrected = true;
+                continue;
+            }
             match self.redirects.learn(bucket, &response, &self.settings) {
                 None => return Ok(response),
                 Some(to) if hops < redirect::HOPS_MAX && to != place => hops += 1,
@@ -209,8 +223,13 @@ impl Upstream {
             place,
             &credentials,
             &self.signing_keys,
-            (self.settings.clock)(),
+            self.now(),
         )?)
+    }
+
+    /// The time by the upstream's clock.
+    fn now(&self) -> OffsetDateTime {
+        self.skew.apply((self.settings.clock)())
     }
 
     fn received(&self, response: Response<hyper::body::Incoming>) -> Response<Received> {

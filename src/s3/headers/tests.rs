@@ -92,7 +92,7 @@ fn response_headers_are_treated_as_listed() {
         ),
         (
             Keep,
-            "x-amz-restore x-amz-object-lock-mode date server content-encoding x-amz-new",
+            "x-amz-restore x-amz-object-lock-mode date server content-encoding access-control-allow-origin vary",
         ),
         (
             Replace,
@@ -109,6 +109,10 @@ fn response_headers_are_treated_as_listed() {
         (
             Strip,
             "x-amz-meta-s3seal-header x-amz-meta-s3seal-key connection transfer-encoding alt-svc",
+        ),
+        (
+            Strip,
+            "x-amz-new x-amz-object-size seaweed-x-amz-etag x-rgw-object-type x-minio-deployment-id set-cookie",
         ),
     ];
     for (treatment, names) in cases {

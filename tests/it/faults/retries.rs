@@ -146,3 +146,37 @@ async fn no_upstream_at_all_is_a_503() {
     }
     assert_refused(&proxy.client().get(OBJECT).await, 503, "ServiceUnavailable");
 }
+
+/// An hour behind, as far as the upstream is concerned.
+fn refused_for_the_time() -> Step {
+    let later = time::OffsetDateTime::now_utc() + time::Duration::hours(1);
+    let date = later
+        .format(&time::format_description::well_known::Rfc2822)
+        .unwrap()
+        .replace("+0000", "GMT");
+    let refusal = Reply::error(403, "RequestTimeTooSkewed").header("date", &date);
+    Step::Answer(refusal)
+}
+
+#[tokio::test]
+async fn a_request_is_signed_again_by_the_clock_of_the_upstream() {
+    let bench = Bench::with_object(Options::default(), 1_000).await;
+    bench.chaos.forget();
+    bench.chaos.script([refused_for_the_time()]);
+    assert_eq!(bench.client.get(OBJECT).await.body, plaintext(1_000));
+    let seen = bench.chaos.seen();
+    assert_eq!(seen.len(), 2);
+    let date = |at: usize| seen[at].header("x-amz-date").unwrap();
+    assert!(date(0) < date(1), "{} {}", date(0), date(1));
+}
+
+#[tokio::test]
+async fn a_clock_is_corrected_once_for_each_request() {
+    let bench = Bench::with_object(Options::default(), 1_000).await;
+    bench.chaos.forget();
+    let refusals = [refused_for_the_time(), refused_for_the_time()];
+    bench.chaos.script(refusals);
+    let answer = bench.client.get(OBJECT).await;
+    assert_refused(&answer, 403, "RequestTimeTooSkewed");
+    assert_eq!(bench.chaos.seen().len(), 2);
+}

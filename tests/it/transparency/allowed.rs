@@ -75,8 +75,8 @@ pub const HEADERS: &[Allowed] = &[
     ),
     allow(
         "seaweed-*",
-        May::Vary,
-        "its internals, the ETag among them, which it shows to everybody",
+        May::BeDropped,
+        "its internals, the ETag of the stored bytes among them",
     ),
     allow("connection", May::Vary, "belongs to one hop"),
     allow("keep-alive", May::Vary, "belongs to one hop"),
