@@ -40,13 +40,13 @@ use crate::server::admin::{self, Admin, Draining};
 use crate::server::tls::{self, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
-use crate::telemetry::metrics::{Direction, Metrics};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
 use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config};
 use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
 use crate::upstream::endpoint::{Addressing, Endpoint};
-use crate::upstream::{self, Timeouts, Upstream};
+use crate::upstream::{self, Learnt, Timeouts, Upstream};
 
 /// A proxy with its listeners bound, not yet serving.
 pub struct App {
@@ -277,7 +277,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// A proxy for one thread: with upstream connections and remembered signing keys of its own.
+    /// A proxy for one thread: with upstream connections of its own.
     fn proxy(&self) -> Result<Proxy, StartError> {
         let cx = Cx {
             upstream: self.upstream.build(),
@@ -304,7 +304,10 @@ impl Shared {
 pub fn check(config: &Config) -> Result<(), StartError> {
     let (keys, _keyrings) = key_service(&config.keys, &new_metrics()?)?;
     listener_tls(config.listen.tls.as_ref())?;
-    tls_config(config.upstream.ca.as_deref())?;
+    tls_config(
+        config.upstream.ca.as_deref(),
+        config.upstream.endpoint.is_https,
+    )?;
     RuleBook::new(&config.rules, &keys)?;
     for client in config.clients.iter() {
         Caller::check(client, &keys)?;
@@ -393,12 +396,13 @@ struct UpstreamPlan {
     pool: PoolSettings,
     tls: ClientConfig,
     credentials: Arc<CredentialSource>,
+    learnt: Arc<Learnt>,
 }
 
 impl UpstreamPlan {
     async fn new(
         config: &upstream_config::Upstream,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let addressing = match config.addressing {
             upstream_config::Addressing::Path => Addressing::Path,
@@ -418,23 +422,25 @@ impl UpstreamPlan {
                     idle: config.idle_timeout,
                 },
                 clock: now,
-                bytes_in: metrics.byte_counter(Direction::UpstreamIn),
-                bytes_out: metrics.byte_counter(Direction::UpstreamOut),
+                metrics: Arc::clone(metrics),
             },
             pool: PoolSettings {
                 connect_timeout: config.connect_timeout,
                 idle_timeout: config.pool_idle,
                 idle_per_host: config.pool_max_idle,
             },
-            tls: tls_config(config.ca.as_deref())?,
+            tls: tls_config(config.ca.as_deref(), config.endpoint.is_https)?,
             credentials: Arc::new(credentials),
+            learnt: Arc::default(),
         })
     }
 
     /// A connection pool: its connections live on the thread that first uses them.
     fn build(&self) -> Upstream {
         let client = HttpClient::new(self.pool, self.tls.clone());
-        Upstream::new(self.settings.clone(), client, Arc::clone(&self.credentials))
+        let credentials = Arc::clone(&self.credentials);
+        let learnt = Arc::clone(&self.learnt);
+        Upstream::new(self.settings.clone(), client, credentials, learnt)
     }
 }
 
@@ -493,8 +499,13 @@ async fn upkeep(
 ) {
     let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Watched before the first wait: unwatched, the signal would end the process.
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = hung_up(&mut hangup) => tracing::info!("SIGHUP: looking at the keyrings"),
+        }
         keys.maintain().await;
         for keyring in &keyrings {
             reload(keyring, &keys, &metrics).await;
@@ -507,6 +518,15 @@ async fn upkeep(
         if state != **not_ready.load() {
             not_ready.store(Arc::new(state));
         }
+    }
+}
+
+async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -546,7 +566,7 @@ const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
-    let plan = UpstreamPlan::new(&config.upstream, &*new_metrics()?).await?;
+    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
     Ok(plan.build())
 }
 

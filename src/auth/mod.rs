@@ -269,17 +269,9 @@ impl Verified {
         &self.header_parameters
     }
 
-    /// Reads what the headers (and [`Self::header_parameters`]) claim about the body.
+    /// Reads what the headers claim about the body; those of [`Self::header_parameters`] are among
+    /// them.
     pub fn payload_verifier(&self, headers: &HeaderMap) -> Result<PayloadVerifier, PayloadError> {
-        let merged;
-        let headers = if self.header_parameters.is_empty() {
-            headers
-        } else {
-            let mut all = headers.clone();
-            all.extend(self.header_parameters.iter().cloned());
-            merged = all;
-            &merged
-        };
         let claims = BodyClaims::parse(self.payload, headers)?;
         PayloadVerifier::new(&claims, self.chain.as_ref())
     }

@@ -18,7 +18,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = load(&args.config)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        super::warn(warning);
     }
     app::check(&config)
         .map_err(|error| CommandError::Usage(format!("{}: {error}", args.config.display())))

@@ -118,6 +118,11 @@ fn run_key(args: &key::KeyArgs) -> Result<(), CommandError> {
     })
 }
 
+/// Something to look at that is no error.
+fn warn(text: &impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "s3seal: warning: {text}");
+}
+
 /// An error with everything that caused it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

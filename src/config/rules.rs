@@ -120,7 +120,12 @@ impl Rule {
             (Some(prefix), Some(key)) => key.starts_with(prefix.as_str()),
             (Some(_), None) => false,
         };
-        in_prefix && self.buckets.iter().any(|glob| glob.matches(bucket))
+        in_prefix && self.covers_some(bucket)
+    }
+
+    /// Whether the rule is for some object of this bucket.
+    pub fn covers_some(&self, bucket: &str) -> bool {
+        self.buckets.iter().any(|glob| glob.matches(bucket))
     }
 
     /// The name that stands for `bucket` in bindings.

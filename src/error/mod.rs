@@ -232,6 +232,7 @@ fn upstream_to_s3(error: &UpstreamError) -> S3Error {
         | UpstreamError::Broken(_)
         | UpstreamError::Timeout
         | UpstreamError::Credentials(_)
+        | UpstreamError::Refused(_)
         | UpstreamError::RedirectedUpload => S3Error::new(ErrorCode::ServiceUnavailable),
         UpstreamError::Sign(_) | UpstreamError::RedirectLoop => {
             S3Error::new(ErrorCode::InternalError)

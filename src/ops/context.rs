@@ -105,6 +105,7 @@ impl S3Request {
     /// caller maps to.
     pub fn upstream(&self, method: Method) -> UpstreamRequest {
         let mut request = UpstreamRequest::new(method, self.bucket(), self.key());
+        request.operation = self.operation.name();
         request.credentials = self
             .caller
             .as_ref()

@@ -14,5 +14,5 @@ pub async fn delete_object(cx: &Cx, request: S3Request) -> Result<Response<Body>
     let mut upstream = request.upstream(request.method.clone());
     upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
     upstream.query = outgoing::query(&request);
-    Ok(incoming::relay(cx, cx.upstream.send(upstream).await?))
+    incoming::relay(cx, cx.upstream.send(upstream).await?).await
 }

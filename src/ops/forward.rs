@@ -9,7 +9,7 @@ use hyper::Response;
 use super::context::{Cx, S3Request};
 use super::incoming;
 use super::outgoing::{self, BodyHeaders};
-use crate::body::Body;
+use crate::body::{Body, BodyError};
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
@@ -17,8 +17,16 @@ use crate::upstream::request::Payload;
 
 /// See the module.
 pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
-    if request.bucket().is_some() {
+    if let Some(bucket) = request.bucket() {
         request.rule(cx)?;
+        // Which of its keys are under which rule is not looked at.
+        if request.operation == Operation::DeleteObjects && cx.rules.denies_some(bucket) {
+            return Err(S3Error::with_message(
+                ErrorCode::AccessDenied,
+                "A prefix of this bucket is denied: delete its objects one by one.",
+            )
+            .into());
+        }
     }
     let mut upstream = request.upstream(request.method.clone());
     upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
@@ -27,6 +35,9 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
     // A DELETE has no body and announces none; what nobody expects is not read.
     if matches!(request.method, Method::PUT | Method::POST) || !request.body.is_end_stream() {
         let verifier = request.payload_verifier()?;
+        if verifier.plaintext_len() > DOCUMENT_LEN_MAX {
+            return Err(BodyError::TooLarge(DOCUMENT_LEN_MAX).into());
+        }
         let body = request.into_claimed_body(cx, verifier);
         let (bytes, proof) = body.collect(DOCUMENT_LEN_MAX).await?;
         check_document(&operation, &bytes)?;
@@ -44,7 +55,7 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
             };
         }
     }
-    Ok(incoming::relay(cx, cx.upstream.send(upstream).await?))
+    incoming::relay(cx, cx.upstream.send(upstream).await?).await
 }
 
 /// Documents that ask for what the upstream would do with ciphertext.

@@ -51,10 +51,12 @@ async fn read(
             serve(cx, request, rule, wanted, response).await
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
-            let Unsatisfiable::Changed(head) = unsatisfiable(cx, request, rule, wanted).await?;
-            Ok(incoming::relay(cx, head))
+            match unsatisfiable(cx, request, rule, wanted).await? {
+                Unsatisfiable::Changed(head) => incoming::relay(cx, head).await,
+                Unsatisfiable::Plaintext => plaintext_part(cx, request).await,
+            }
         }
-        _ => Ok(incoming::relay(cx, response)),
+        _ => incoming::relay(cx, response).await,
     }
 }
 
@@ -133,7 +135,7 @@ async fn serve(
                 return Ok(directory_marker(cx, response.headers()));
             }
             Stored::Plaintext if wanted == Wanted::Whole => {
-                return Ok(incoming::relay(cx, response));
+                return incoming::relay(cx, response).await;
             }
             Stored::Plaintext => return plaintext_part(cx, request).await,
         };
@@ -297,7 +299,7 @@ async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, 
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     // Overwritten by an encrypted one meanwhile: ciphertext never leaves.
     match crate::format::Metadata::parse(pairs).map_err(StoredError::from)? {
-        None => Ok(incoming::relay(cx, response)),
+        None => incoming::relay(cx, response).await,
         Some(_) => Err(crate::s3::error_code::S3Error::new(
             crate::s3::error_code::ErrorCode::OperationAborted,
         )

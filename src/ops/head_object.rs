@@ -35,8 +35,9 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
             .headers
             .insert(RANGE, HeaderValue::from_static("bytes=-128"));
         let response = cx.upstream.send(upstream).await?;
-        // 416: a stored object of 0 bytes.
-        if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        // 416: a stored object of 0 bytes. 403: it may be archived, and only HEAD allowed.
+        let needs_head = [StatusCode::RANGE_NOT_SATISFIABLE, StatusCode::FORBIDDEN];
+        if !needs_head.contains(&response.status()) {
             return with_trailer(cx, &request, rule, response).await;
         }
     }

@@ -1,16 +1,23 @@
 //! Upstream response headers on their way to the client: only what the lists of s3-operations
 //! section 5 let through, with what describes ciphertext replaced.
 
+use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::Body as _;
 use hyper::Response;
 
 use super::context::Cx;
 use super::outgoing::strip_aws_chunked;
-use crate::body::Body;
 use crate::body::idle::Received;
+use crate::body::{Body, BodyError, collect};
+use crate::error::Error;
 use crate::s3::etag;
-use crate::s3::headers::{ResponseTreatment, X_AMZ_BUCKET_REGION, response_treatment};
+use crate::s3::headers::{
+    ResponseTreatment, X_AMZ_BUCKET_REGION, X_AMZ_REQUEST_ID, response_treatment,
+};
+use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
+use crate::upstream::UpstreamError;
 
 /// The headers to show of an upstream response; `Content-Length` and `Content-Range` are left out
 /// and are for the caller to set.
@@ -35,8 +42,8 @@ pub fn headers(cx: &Cx, upstream: &HeaderMap) -> HeaderMap {
     shown
 }
 
-/// A response whose body describes no object bytes, relayed as it is.
-pub fn relay(cx: &Cx, upstream: Response<Received>) -> Response<Body> {
+/// A response whose body describes no object bytes, relayed as it is; an error is shown as ours.
+pub async fn relay(cx: &Cx, upstream: Response<Received>) -> Result<Response<Body>, Error> {
     let (parts, body) = upstream.into_parts();
     let mut shown = headers(cx, &parts.headers);
     for name in [ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE] {
@@ -51,8 +58,47 @@ pub fn relay(cx: &Cx, upstream: Response<Received>) -> Response<Body> {
     {
         shown.insert(LOCATION, location.clone());
     }
-    respond(parts.status, shown, Body::new(body))
+    if parts.status.is_success() || body.is_end_stream() {
+        return Ok(respond(parts.status, shown, Body::new(body)));
+    }
+    let body = error_body(&parts.headers, body).await?;
+    shown.insert(CONTENT_LENGTH, body.len().into());
+    Ok(respond(parts.status, shown, Body::full(body)))
 }
+
+/// An upstream's error document without what is not the client's to see: host names, and what it
+/// says of the proxy's own signature.
+async fn error_body(headers: &HeaderMap, body: Received) -> Result<Bytes, Error> {
+    let limit = ERROR_DOCUMENT_LEN_MAX as u64;
+    let body = collect(body, limit).await.map_err(|error| match error {
+        BodyError::TooLarge(_) => Error::UpstreamAnswer("an error document beyond all measure"),
+        error => error.into(),
+    })?;
+    let Some(document) = ErrorDocument::parse(&body) else {
+        // Not S3's: of something in between.
+        return Ok(Bytes::new());
+    };
+    if OF_OUR_SIGNATURE.contains(&document.code.as_str()) {
+        return Err(UpstreamError::Refused(document.code).into());
+    }
+    let id = headers
+        .get(X_AMZ_REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default();
+    Ok(document.render(id).into())
+}
+
+/// Codes that can only be about how the proxy signed, since the client's signature ended here.
+const OF_OUR_SIGNATURE: &[&str] = &[
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+];
 
 /// A response of ours.
 pub fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {

@@ -22,14 +22,24 @@ pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>,
     upstream.query = outgoing::query(&request);
     let response = cx.upstream.send(upstream).await?;
     if response.status() != StatusCode::OK {
-        return Ok(incoming::relay(cx, response));
+        return incoming::relay(cx, response).await;
     }
     let (parts, body) = response.into_parts();
     let mut headers = incoming::headers(cx, &parts.headers);
     if let Some(value) = parts.headers.get(ACCEPT_RANGES) {
         headers.insert(ACCEPT_RANGES, value.clone());
     }
-    let rewriter = ListRewriter::new(cx.settings.etag_style, listed_plaintext_len);
+    let is_plain = request
+        .bucket()
+        .is_some_and(|bucket| cx.rules.is_plain(bucket));
+    let plaintext_len = move |stored, parts| {
+        if is_plain {
+            Some(stored)
+        } else {
+            listed_plaintext_len(stored, parts)
+        }
+    };
+    let rewriter = ListRewriter::new(cx.settings.etag_style, plaintext_len);
     Ok(incoming::respond(
         parts.status,
         headers,

@@ -11,6 +11,7 @@ use super::context::S3Request;
 use crate::s3::conditional;
 use crate::s3::headers::{RequestTreatment, describes_body, request_treatment};
 use crate::s3::query::Query;
+use crate::s3::uri;
 
 /// What becomes of the headers that describe the body as the client sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub fn headers(request: &S3Request, about_body: BodyHeaders) -> HeaderMap {
 pub fn query(request: &S3Request) -> String {
     let mut query = String::with_capacity(request.query.len());
     let pairs = Query::new(Some(&request.query)).pairs();
-    for (name, value) in pairs.filter(|(name, _)| *name != "partNumber") {
+    for (name, value) in pairs.filter(|(name, _)| uri::decode(name).as_ref() != b"partNumber") {
         if !query.is_empty() {
             query.push('&');
         }
@@ -103,6 +104,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // `Connection` need not be signed, and so cannot take away what is.
+        .filter(|name| !name.as_str().starts_with("x-amz-"))
         .collect()
 }
 

@@ -66,6 +66,29 @@ impl RuleBook {
         resolved.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The rules that some object of a bucket can be under.
+    fn within<'a>(&'a self, bucket: &str) -> impl Iterator<Item = &'a Rule> {
+        let mut ended = false;
+        let rules = self.0.iter().map(|resolved| &resolved.rule);
+        let of_bucket: Vec<_> = rules
+            .filter(|rule| rule.covers_some(bucket))
+            .take_while(|rule| !std::mem::replace(&mut ended, rule.prefix.is_none()))
+            .collect();
+        of_bucket.into_iter()
+    }
+
+    /// Whether some objects of the bucket are out of everybody's reach.
+    pub fn denies_some(&self, bucket: &str) -> bool {
+        self.within(bucket)
+            .any(|rule| rule.encryption == Encryption::Deny)
+    }
+
+    /// Whether every object of the bucket is stored as it is.
+    pub fn is_plain(&self, bucket: &str) -> bool {
+        self.within(bucket)
+            .all(|rule| rule.encryption == Encryption::Off)
+    }
+
     /// The rule for an object, or for a bucket as a whole. `None`: refuse, either because no rule
     /// covers it or because the one that does says so.
     pub fn find(&self, bucket: &str, key: Option<&str>) -> Option<&ResolvedRule> {

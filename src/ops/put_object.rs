@@ -63,7 +63,7 @@ async fn put_plain(
             checksum: cx.settings.upstream_checksum,
         };
         let response = cx.upstream.send(upstream).await?;
-        return Ok(with_checksum(incoming::relay(cx, response), &proof));
+        return Ok(with_checksum(incoming::relay(cx, response).await?, &proof));
     }
     let (relayed, outcome) = RelayBody::new(body, len);
     upstream.payload = streamed(cx, Body::new(relayed), len);
@@ -92,7 +92,7 @@ async fn put_sealed(
             checksum: cx.settings.upstream_checksum,
         };
         let response = cx.upstream.send(upstream).await?;
-        with_checksum(incoming::relay(cx, response), &proof)
+        with_checksum(incoming::relay(cx, response).await?, &proof)
     } else {
         let stored_len = sealer.stored_len();
         let (sealed, outcome) = SealBody::new(body, sealer);
@@ -116,10 +116,12 @@ async fn put_streamed(
     match (outcome.try_recv(), sent) {
         (Ok(Err(error)), _) => Err(error.into()),
         (_, Err(error)) => Err(error.into()),
-        (Ok(Ok(proof)), Ok(response)) => Ok(with_checksum(incoming::relay(cx, response), &proof)),
+        (Ok(Ok(proof)), Ok(response)) => {
+            Ok(with_checksum(incoming::relay(cx, response).await?, &proof))
+        }
         // The upstream answered before it had the whole body: only a refusal can be true.
         (Err(_unfinished), Ok(response)) if !response.status().is_success() => {
-            Ok(incoming::relay(cx, response))
+            incoming::relay(cx, response).await
         }
         (Err(_unfinished), Ok(_)) => Err(Error::UpstreamAnswer(
             "an upload was accepted before its end",

@@ -20,6 +20,7 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::{X_AMZ_CHECKSUM_MODE, X_AMZ_CHECKSUM_TYPE};
 use crate::s3::query::Query;
 use crate::s3::range::{ByteRange, ResolvedRange};
+use crate::s3::uri;
 use crate::upstream::request::UpstreamRequest;
 
 /// What a client wants of an object.
@@ -36,6 +37,7 @@ pub enum Wanted {
 impl Wanted {
     /// Reads `Range` and `partNumber`.
     pub fn parse(request: &S3Request) -> Result<Self, Error> {
+        refuse_overrides(request)?;
         // Repeated, not text, malformed or multiple: ignored, as S3 does.
         let mut ranges = request.headers.get_all(RANGE).iter();
         let range = match (ranges.next(), ranges.next()) {
@@ -70,6 +72,22 @@ impl Wanted {
                 .into()),
         }
     }
+}
+
+/// Only who signs may choose the headers of an answer (s3-operations 4).
+fn refuse_overrides(request: &S3Request) -> Result<(), Error> {
+    let is_override = |name: &str| uri::decode(name).starts_with(b"response-");
+    let mut names = Query::new(Some(&request.query))
+        .pairs()
+        .map(|(name, _)| name);
+    if request.caller.is_none() && names.any(is_override) {
+        return Err(S3Error::with_message(
+            ErrorCode::InvalidRequest,
+            "Request specific response headers cannot be used for anonymous GET requests.",
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// 416 with the plaintext size.
@@ -193,6 +211,10 @@ pub async fn unsatisfiable(
             stored::authorise(request, rule, &metadata.envelope)?;
             announced_size(&metadata, stored_len)?
         }
+        // We asked for the range that an encrypted object would have.
+        Stored::Plaintext if wanted.resolve(stored_len).is_ok() => {
+            return Ok(Unsatisfiable::Plaintext);
+        }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };
     match wanted {
@@ -205,6 +227,8 @@ pub async fn unsatisfiable(
 pub enum Unsatisfiable {
     /// The object is no longer what it was a moment ago: this is the upstream's last word.
     Changed(Response<Received>),
+    /// The object is not encrypted, and the range is one of it.
+    Plaintext,
 }
 
 /// Sets `Content-Range`.

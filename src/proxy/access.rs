@@ -25,7 +25,11 @@ pub fn authorise(
     let Some(caller) = caller else {
         let rule = bucket.and_then(|bucket| cx.rules.find(bucket, key));
         let allowed = rule.is_some_and(|rule| rule.rule.anonymous.is_allowed());
-        return if allowed { Ok(()) } else { Err(denied()) };
+        return if allowed && is_for_everybody(operation) {
+            Ok(())
+        } else {
+            Err(denied())
+        };
     };
     if caller.client.is_read_only && operation.writes() {
         return Err(denied());
@@ -36,6 +40,20 @@ pub fn authorise(
         None if !caller.client.buckets.iter().any(BucketGlob::is_any) => Err(denied()),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What `anonymous = "allow"` can open: reading, listing and writing objects. Everything else would
+/// run with the rights of the proxy.
+fn is_for_everybody(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::GetObject
+            | Operation::HeadObject
+            | Operation::HeadBucket
+            | Operation::ListObjects
+            | Operation::ListObjectsV2
+            | Operation::PutObject
+    )
 }
 
 /// Requests in flight per client: a number to look at, lost on restart.

@@ -19,7 +19,7 @@ use tracing::Instrument;
 use self::access::{InFlight, Ticket};
 use self::account::Account;
 use self::parse::Parsed;
-use crate::auth::{Authenticator, ClientSecrets, Verified};
+use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
 use crate::body::observe::Observed;
 use crate::error::Error;
@@ -163,6 +163,9 @@ impl Proxy {
             &parsed.operation,
             &parsed.target,
         )?;
+        if verified.scheme() != Scheme::Presigned {
+            hoisted::refuse(Query::new(parts.uri.query())).map_err(|error| error.to_s3())?;
+        }
         let mut request = s3_request(parsed, parts, body, verified, caller);
         request.received = log.received();
         headers::check_request(&request.headers)?;

@@ -4,6 +4,7 @@ use http::request::Parts;
 
 use super::Proxy;
 use crate::error::Error;
+use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::{Operation, classify};
 use crate::s3::query::Query;
 use crate::s3::target::{Target, request_host};
@@ -21,6 +22,12 @@ impl Proxy {
     pub(super) fn parse(&self, parts: &Parts) -> Result<Parsed, Error> {
         let host = request_host(&parts.uri, &parts.headers)?;
         let target = Target::parse(parts.uri.path(), host, &self.surroundings.domains)?;
+        if self.cx.upstream.names_buckets_in_hosts()
+            && let Some(bucket) = target.bucket()
+            && !bucket.is_host_label()
+        {
+            return Err(S3Error::new(ErrorCode::InvalidBucketName).into());
+        }
         let query = Query::new(parts.uri.query());
         let operation = classify(&parts.method, &target, query, &parts.headers);
         Ok(Parsed { operation, target })

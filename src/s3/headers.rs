@@ -82,10 +82,13 @@ pub fn request_treatment(name: &HeaderName) -> RequestTreatment {
         RequestTreatment::Strip
     } else if CONSUMED.contains(&name) {
         RequestTreatment::Consume
-    } else if !name.starts_with("x-amz-") || FORWARDED.contains(&name) || is_metadata(name) {
+    } else if FORWARDED.contains(&name) || is_metadata(name) {
         RequestTreatment::Forward
-    } else {
+    } else if name.starts_with("x-amz-") {
         RequestTreatment::Refuse
+    } else {
+        // Nobody signed it, and some servers act on headers of their own.
+        RequestTreatment::Strip
     }
 }
 
@@ -302,8 +305,16 @@ const CONSUMED: &[&str] = &[
     "x-amz-trailer",
 ];
 
-/// The `x-amz-*` request headers that mean the same to the upstream as to the client.
+/// The request headers that mean the same to the upstream as to the client.
 const FORWARDED: &[&str] = &[
+    "cache-control",
+    "content-disposition",
+    "content-language",
+    "content-type",
+    "expires",
+    "if-modified-since",
+    "if-unmodified-since",
+    "referer", // bucket policies look at it
     "x-amz-acl",
     "x-amz-bypass-governance-retention",
     "x-amz-expected-bucket-owner",

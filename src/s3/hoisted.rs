@@ -4,7 +4,7 @@
 //! They are moved to where every other rule looks for them, and never forwarded in the query: an
 //! SSE-C key or a checksum of the plaintext must not reach the upstream that way.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderName;
 
 use super::headers::{HeaderError, RequestTreatment, request_treatment};
 use super::query::Query;
@@ -43,33 +43,19 @@ pub fn kind(name: &str) -> Hoisted {
     }
 }
 
-/// Puts the headers of the query among the headers. To be called once the request is
-/// authenticated: until then a header is what was sent as a header.
-///
-/// # Errors
-/// A header that is there twice, or that is refused or malformed.
-pub fn lift(query: Query<'_>, headers: &mut HeaderMap) -> Result<(), HeaderError> {
-    for (raw_name, raw_value) in query.pairs() {
+/// Refuses headers in the query of a request that is not presigned: nothing would read them there,
+/// and the client would believe that they had an effect.
+pub fn refuse(query: Query<'_>) -> Result<(), HeaderError> {
+    for (raw_name, _) in query.pairs() {
         let name = uri::decode(raw_name);
         let name = String::from_utf8_lossy(&name);
-        let header = match kind(&name) {
-            Hoisted::Header(header) => header,
-            Hoisted::Authentication | Hoisted::No => continue,
-            Hoisted::Refused => {
+        match kind(&name) {
+            Hoisted::Authentication | Hoisted::No => {}
+            Hoisted::Header(_) | Hoisted::Refused => {
                 return Err(HeaderError::Query {
                     name: name.into_owned(),
                 });
             }
-        };
-        let value = HeaderValue::from_bytes(&uri::decode(raw_value.unwrap_or_default()));
-        let Ok(mut value) = value else {
-            return Err(HeaderError::Query {
-                name: name.into_owned(),
-            });
-        };
-        value.set_sensitive(true);
-        if headers.insert(&header, value).is_some() {
-            return Err(HeaderError::Repeated { name: header });
         }
     }
     Ok(())
@@ -132,21 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_lifted_once() {
-        let query = Query::new(Some(
-            "versionId=1&x-amz-meta-a=b%20c&X-Amz-Signature=s&x-amz-acl",
-        ));
-        let mut headers = HeaderMap::new();
-        lift(query, &mut headers).unwrap();
-        assert_eq!(headers.len(), 2);
-        assert_eq!(headers["x-amz-meta-a"], "b c");
-        assert_eq!(headers["x-amz-acl"], "");
-
-        let error = lift(query, &mut headers).unwrap_err();
-        assert!(matches!(&error, HeaderError::Repeated { name } if name == "x-amz-meta-a"));
-        for raw in ["x-amz-new=1", "x-amz-meta-a=%0a"] {
-            let error = lift(Query::new(Some(raw)), &mut HeaderMap::new()).unwrap_err();
+    fn headers_in_a_query_that_nobody_reads_are_refused() {
+        for raw in [
+            "x-amz-acl",
+            "a&x-amz-meta-a=b",
+            "X-Amz-New=1",
+            "%78-amz-acl=private",
+        ] {
+            let error = refuse(Query::new(Some(raw))).unwrap_err();
             assert!(matches!(error, HeaderError::Query { .. }), "{raw}");
+        }
+        for raw in ["", "versionId=1&acl", "X-Amz-Signature=s", "x-id=GetObject"] {
+            assert_eq!(refuse(Query::new(Some(raw))), Ok(()), "{raw}");
         }
     }
 

@@ -94,8 +94,9 @@ impl Target {
     }
 }
 
-/// A bucket name that is safe to put into a path and to compare. Legacy names (upper case,
-/// underscores, two characters) are the upstream's to judge.
+/// A bucket name that is safe to put into a path, to compare, and, where [`Self::is_host_label`]
+/// says so, to put in front of a host. Legacy names (upper case, underscores, two characters) are
+/// the upstream's to judge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketName(String);
 
@@ -108,7 +109,7 @@ impl BucketName {
         }
         let unsafe_name = matches!(name.as_str(), "" | "." | "..")
             || name.len() > BUCKET_LEN_MAX
-            || name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\'));
+            || !name.bytes().all(is_name_byte);
         if unsafe_name {
             return Err(TargetError::BucketName { name });
         }
@@ -120,6 +121,15 @@ impl BucketName {
         Self::new(decode(raw)?)
     }
 
+    /// Whether the name can stand in front of a host name. Hosts have no case, so that a name with
+    /// an upper-case letter would reach another bucket than the one that rules were applied to.
+    pub fn is_host_label(&self) -> bool {
+        let legal = |byte: u8| !byte.is_ascii_uppercase() && byte != b'_';
+        let ends = [self.0.bytes().next(), self.0.bytes().next_back()];
+        let ends_well = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        self.0.bytes().all(legal) && ends.into_iter().all(ends_well) && !self.0.contains("..")
+    }
+
     /// The decoded name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -128,6 +138,11 @@ impl BucketName {
     fn encoded(&self) -> impl fmt::Display + '_ {
         uri::encode_component(self.0.as_bytes())
     }
+}
+
+/// What bucket names are made of, legacy ones included (AWS, "General purpose bucket naming rules").
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
 impl fmt::Display for BucketName {

@@ -92,7 +92,9 @@ impl HttpClient {
 }
 
 /// TLS to the upstream: the certificates of `ca`, or else the system's.
-pub fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, TrustError> {
+///
+/// Without a certificate nothing can be trusted: an error if `is_needed`.
+pub fn tls_config(ca: Option<&Path>, is_needed: bool) -> Result<ClientConfig, TrustError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => add_file(&mut roots, path)?,
@@ -100,7 +102,7 @@ pub fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, TrustError> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if ca.is_some() && roots.is_empty() {
+    if is_needed && roots.is_empty() {
         return Err(TrustError::NoSystemRoots);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -12,17 +12,16 @@ pub mod sign;
 pub mod skew;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::Response;
-use prometheus::IntCounter;
 use thiserror::Error;
 use time::OffsetDateTime;
 
 use self::client::HttpClient;
 use self::credentials::{CredentialSource, CredentialsError};
-use self::endpoint::Endpoint;
+use self::endpoint::{Addressing, Endpoint};
 use self::redirect::Redirects;
 use self::request::{Head, Payload, UpstreamRequest};
 use self::sign::SignError;
@@ -30,6 +29,7 @@ use self::skew::ClockSkew;
 use crate::body::Body;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::s3::sigv4::SigningKeys;
+use crate::telemetry::metrics::{Direction, Metrics};
 
 /// How long to wait for the upstream, and how the client is told apart from a stalled one.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +51,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The time that requests are signed at.
     pub clock: fn() -> OffsetDateTime,
-    /// Counts body bytes received.
-    pub bytes_in: IntCounter,
-    /// Counts stored bytes sent.
-    pub bytes_out: IntCounter,
+    /// Counts body bytes and measures how long answers take.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The connection pool to the real S3, and everything that every request to it has in common.
@@ -62,6 +60,13 @@ pub struct Upstream {
     settings: Settings,
     client: HttpClient,
     credentials: Arc<CredentialSource>,
+    learnt: Arc<Learnt>,
+}
+
+/// What answers have taught, and what was derived for earlier requests: shared by all pools of a
+/// deployment.
+#[derive(Default)]
+pub struct Learnt {
     redirects: Redirects,
     signing_keys: SigningKeys,
     skew: ClockSkew,
@@ -90,6 +95,9 @@ pub enum UpstreamError {
     /// The upstream moved the bucket while a body was streamed that cannot be sent again.
     #[error("upstream redirected an upload that cannot be replayed")]
     RedirectedUpload,
+    /// It does not accept our signature or credentials.
+    #[error("the upstream refuses our signature: {0}")]
+    Refused(String),
     /// Redirects in a circle, or to somewhere the configuration does not allow.
     #[error("upstream redirects cannot be followed")]
     RedirectLoop,
@@ -104,6 +112,7 @@ impl UpstreamError {
             Self::Timeout => "timeout",
             Self::Credentials(_) => "credentials",
             Self::Sign(_) => "sign",
+            Self::Refused(_) => "refused",
             Self::RedirectedUpload | Self::RedirectLoop => "redirect",
         }
     }
@@ -111,20 +120,23 @@ impl UpstreamError {
 
 impl Upstream {
     /// Joins a connection pool with the credentials that sign for it.
-    pub fn new(settings: Settings, client: HttpClient, credentials: Arc<CredentialSource>) -> Self {
+    pub fn new(
+        settings: Settings,
+        client: HttpClient,
+        credentials: Arc<CredentialSource>,
+        learnt: Arc<Learnt>,
+    ) -> Self {
         Self {
             settings,
             client,
             credentials,
-            redirects: Redirects::default(),
-            signing_keys: SigningKeys::default(),
-            skew: ClockSkew::default(),
+            learnt,
         }
     }
 
-    /// Where it is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.settings.endpoint
+    /// Whether a bucket's name becomes part of the host that a request is sent to.
+    pub fn names_buckets_in_hosts(&self) -> bool {
+        self.settings.endpoint.addressing() == Addressing::VirtualHost
     }
 
     /// Sends one request and returns the response head with its body unread.
@@ -136,10 +148,13 @@ impl Upstream {
         &self,
         request: UpstreamRequest,
     ) -> Result<Response<Received>, UpstreamError> {
-        match request.payload {
-            Payload::Streamed { .. } => self.send_streamed(request).await,
-            Payload::Empty | Payload::Buffered { .. } => self.send_replayable(request).await,
-        }
+        let (operation, started) = (request.operation, Instant::now());
+        let response = match request.payload {
+            Payload::Streamed { .. } => self.send_streamed(request).await?,
+            Payload::Empty | Payload::Buffered { .. } => self.send_replayable(request).await?,
+        };
+        self.settings.metrics.upstream(operation, started.elapsed());
+        Ok(response)
     }
 
     async fn send_streamed(
@@ -147,19 +162,24 @@ impl Upstream {
         request: UpstreamRequest,
     ) -> Result<Response<Received>, UpstreamError> {
         let place = self
+            .learnt
             .redirects
             .place(request.bucket.as_deref(), &self.settings);
         let bucket = request.bucket.clone();
         let (head, body) = request.into_streamed_parts();
         let signed_at = self.now();
         let signed = self.sign(&head, &place).await?;
-        let (body, progress) = progress::watch(body, self.settings.bytes_out.clone());
+        let (body, progress) = progress::watch(
+            body,
+            self.settings.metrics.byte_counter(Direction::UpstreamOut),
+        );
         let sent = self.client.send(signed.map(|()| body));
         let response = progress::within(sent, &progress, self.settings.timeouts.response).await?;
         let response = self.received(response);
         // It cannot be sent again, but the next one is signed at the right time.
-        self.skew.learn(&response, signed_at);
+        self.is_skewed(&response, signed_at);
         if self
+            .learnt
             .redirects
             .learn(bucket.as_deref(), &response, &self.settings)
             .is_some()
@@ -178,15 +198,19 @@ impl Upstream {
         let mut hops = 0;
         let mut is_corrected = false;
         loop {
-            let place = self.redirects.place(bucket, &self.settings);
+            let place = self.learnt.redirects.place(bucket, &self.settings);
             let signed_at = self.now();
             let send = || self.send_once(&head, &bytes, &place);
             let response = retry::with_retries(&head, send).await?;
-            if !is_corrected && self.skew.learn(&response, signed_at) {
+            if !is_corrected && self.is_skewed(&response, signed_at) {
                 is_corrected = true;
                 continue;
             }
-            match self.redirects.learn(bucket, &response, &self.settings) {
+            match self
+                .learnt
+                .redirects
+                .learn(bucket, &response, &self.settings)
+            {
                 None => return Ok(response),
                 Some(to) if hops < redirect::HOPS_MAX && to != place => hops += 1,
                 Some(_) => return Err(UpstreamError::RedirectLoop),
@@ -201,7 +225,9 @@ impl Upstream {
         place: &redirect::Place,
     ) -> Result<Response<Received>, UpstreamError> {
         let signed = self.sign(head, place).await?;
-        self.settings.bytes_out.inc_by(bytes.len() as u64);
+        self.settings
+            .metrics
+            .bytes(Direction::UpstreamOut, bytes.len() as u64);
         let sent = self.client.send(signed.map(|()| Body::full(bytes.clone())));
         let response = tokio::time::timeout(self.settings.timeouts.response, sent)
             .await
@@ -222,14 +248,19 @@ impl Upstream {
             head,
             place,
             &credentials,
-            &self.signing_keys,
+            &self.learnt.signing_keys,
             self.now(),
         )?)
     }
 
+    fn is_skewed<B>(&self, response: &Response<B>, signed_at: OffsetDateTime) -> bool {
+        let now = (self.settings.clock)();
+        self.learnt.skew.learn(response, signed_at, now)
+    }
+
     /// The time by the upstream's clock.
     fn now(&self) -> OffsetDateTime {
-        self.skew.apply((self.settings.clock)())
+        self.learnt.skew.apply((self.settings.clock)())
     }
 
     fn received(&self, response: Response<hyper::body::Incoming>) -> Response<Received> {
@@ -238,7 +269,10 @@ impl Upstream {
                 body,
                 Side::Upstream,
                 self.settings.timeouts.idle,
-                ByteCount::new(self.settings.bytes_in.clone(), None),
+                ByteCount::new(
+                    self.settings.metrics.byte_counter(Direction::UpstreamIn),
+                    None,
+                ),
             )
         })
     }

@@ -36,6 +36,8 @@ pub enum Payload {
 
 /// One request to the real S3.
 pub struct UpstreamRequest {
+    /// S3's name of the client's operation, for metrics.
+    pub operation: &'static str,
     /// The method.
     pub method: Method,
     /// The bucket, unless the request is to the service.
@@ -74,6 +76,7 @@ impl UpstreamRequest {
     /// A request without a body.
     pub fn new(method: Method, bucket: Option<&str>, key: Option<&str>) -> Self {
         Self {
+            operation: "Unknown",
             method,
             bucket: bucket.map(str::to_owned),
             key: key.map(str::to_owned),

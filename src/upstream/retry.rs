@@ -61,6 +61,7 @@ fn worth_repeating(request: &Head, answer: &Result<Response<Received>, UpstreamE
             UpstreamError::Timeout
             | UpstreamError::Credentials(_)
             | UpstreamError::Sign(_)
+            | UpstreamError::Refused(_)
             | UpstreamError::RedirectedUpload
             | UpstreamError::RedirectLoop,
         ) => false,

@@ -19,10 +19,18 @@ impl ClockSkew {
         now.saturating_add(Duration::seconds(self.seconds.load(Ordering::Relaxed)))
     }
 
-    /// Whether the request, signed at `signed_at`, is worth signing again: it was refused, by a
-    /// server whose clock is further away than S3 tolerates. Answers carry the server's `Date`; the
-    /// error's name is in a body that answers to HEAD do not have.
-    pub fn learn<B>(&self, response: &Response<B>, signed_at: OffsetDateTime) -> bool {
+    /// Whether the request, signed at `signed_at` when our clock showed `now`, is worth signing
+    /// again: it was refused, by a server whose clock is further away than S3 tolerates. Answers
+    /// carry the server's `Date`; the error's name is in a body that answers to HEAD do not have.
+    ///
+    /// What is remembered does not depend on what was known before: of many requests that are
+    /// refused together, each learns the same.
+    pub fn learn<B>(
+        &self,
+        response: &Response<B>,
+        signed_at: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> bool {
         if response.status() != StatusCode::FORBIDDEN {
             return false;
         }
@@ -33,16 +41,13 @@ impl ClockSkew {
         else {
             return false;
         };
-        let off = (date - signed_at).whole_seconds();
-        let is_skewed = off.unsigned_abs() > TOLERATED.unsigned_abs().as_secs();
-        if is_skewed {
-            let known = self.seconds.fetch_add(off, Ordering::Relaxed);
-            tracing::warn!(
-                seconds = known.saturating_add(off),
-                "the upstream's clock is ahead of ours by"
-            );
+        if (date - signed_at).abs() <= TOLERATED {
+            return false;
         }
-        is_skewed
+        let seconds = (date - now).whole_seconds();
+        self.seconds.store(seconds, Ordering::Relaxed);
+        tracing::warn!(seconds, "the upstream's clock is not ours: signing by it");
+        true
     }
 }
 
@@ -64,13 +69,15 @@ mod tests {
         let at = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let near = "Fri, 15 Jan 2027 08:05:00 GMT";
         let far = "Fri, 15 Jan 2027 09:00:00 GMT";
-        assert!(!skew.learn(&answer(403, near), at));
-        assert!(!skew.learn(&answer(200, far), at));
-        assert!(!skew.learn(&answer(403, "soon"), at));
+        assert!(!skew.learn(&answer(403, near), at, at));
+        assert!(!skew.learn(&answer(200, far), at, at));
+        assert!(!skew.learn(&answer(403, "soon"), at, at));
         assert_eq!(skew.apply(at), at);
-        assert!(skew.learn(&answer(403, far), at));
-        let corrected = skew.apply(at);
-        assert_eq!(corrected - at, Duration::hours(1));
-        assert!(!skew.learn(&answer(403, far), corrected));
+        // Two requests that were under way together.
+        for _ in 0..2 {
+            assert!(skew.learn(&answer(403, far), at, at));
+            assert_eq!(skew.apply(at) - at, Duration::hours(1));
+        }
+        assert!(!skew.learn(&answer(403, far), skew.apply(at), at));
     }
 }

@@ -36,7 +36,7 @@ fn request_headers_are_treated_as_listed() {
     let cases = [
         (
             Forward,
-            "cache-control content-type content-disposition expires if-modified-since cookie referer origin",
+            "cache-control content-type content-disposition expires if-modified-since referer content-language",
         ),
         (
             Forward,
@@ -61,6 +61,10 @@ fn request_headers_are_treated_as_listed() {
         (
             Strip,
             "x-amz-te x-amz-user-agent x-amzn-trace-id amz-sdk-request amz-sdk-invocation-id",
+        ),
+        (
+            Strip,
+            "cookie origin x-forwarded-for x-http-method-override x-goog-acl x-oss-copy-source",
         ),
         (
             Refuse,

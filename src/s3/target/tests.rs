@@ -76,7 +76,6 @@ fn service_and_buckets() {
         ("/", "s3.example.test", Target::Service),
         ("", "localhost", Target::Service),
         ("*", "s3.example.test", Target::Service),
-        ("/*", "s3.example.test", bucket("*")),
         ("*", "logs.s3.example.test", bucket("logs")),
         ("/logs", "s3.example.test", bucket("logs")),
         ("/logs/", "localhost:9000", bucket("logs")),
@@ -95,6 +94,33 @@ fn service_and_buckets() {
     ];
     for (path, host, target) in cases {
         assert_eq!(parse(path, host), Ok(target), "{host}{path}");
+    }
+}
+
+#[test]
+fn a_bucket_name_cannot_choose_a_host() {
+    for raw in [
+        "/*",
+        "/169.254.169.254:",
+        "/evil.example%3A",
+        "/a%40b",
+        "/a%20b",
+        "/%C3%BC",
+        "/a%3Fb",
+        "/[::1]",
+    ] {
+        let refused = parse(raw, "s3.example.test");
+        assert!(
+            matches!(refused, Err(TargetError::BucketName { .. })),
+            "{raw}: {refused:?}"
+        );
+    }
+    let is_host_label = |name: &str| BucketName::new(name).unwrap().is_host_label();
+    for legal in ["logs", "a.b-c", "1"] {
+        assert!(is_host_label(legal), "{legal}");
+    }
+    for other in ["Logs", "a_b", "-a", "a.", "a..b"] {
+        assert!(!is_host_label(other), "{other}");
     }
 }
 

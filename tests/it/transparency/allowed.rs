@@ -78,6 +78,17 @@ pub const HEADERS: &[Allowed] = &[
         May::BeDropped,
         "its internals, the ETag of the stored bytes among them",
     ),
+    allow(
+        "x-rgw-*",
+        May::BeDropped,
+        "its internals, the size of the stored bytes among them",
+    ),
+    allow(
+        "x-amz-tagging-a",
+        May::BeDropped,
+        "no header of S3's: SeaweedFS shows the tag",
+    ),
+    allow("x-amz-tagging-b", May::BeDropped, "the same"),
     allow("connection", May::Vary, "belongs to one hop"),
     allow("keep-alive", May::Vary, "belongs to one hop"),
 ];
@@ -104,7 +115,7 @@ pub const ELEMENTS: &[Allowed] = &[
     allow("VersionId", May::Differ, "random; two buckets"),
     allow("NextVersionIdMarker", May::Differ, "random; two buckets"),
     allow("RequestId", May::Differ, "a name for one request"),
-    allow("HostId", May::Differ, "a name for one request"),
+    allow("HostId", May::BeDropped, "names a machine of the upstream"),
     allow(
         "ChecksumAlgorithm",
         May::BeDropped,
