@@ -13,9 +13,7 @@ use crate::body::idle::Received;
 use crate::body::{Body, BodyError, collect};
 use crate::error::Error;
 use crate::s3::etag;
-use crate::s3::headers::{
-    ResponseTreatment, X_AMZ_BUCKET_REGION, X_AMZ_REQUEST_ID, response_treatment,
-};
+use crate::s3::headers::{ResponseTreatment, X_AMZ_BUCKET_REGION, response_treatment};
 use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
 use crate::upstream::UpstreamError;
 
@@ -61,14 +59,14 @@ pub async fn relay(cx: &Cx, upstream: Response<Received>) -> Result<Response<Bod
     if parts.status.is_success() || body.is_end_stream() {
         return Ok(respond(parts.status, shown, Body::new(body)));
     }
-    let body = error_body(&parts.headers, body).await?;
+    let body = error_body(body).await?;
     shown.insert(CONTENT_LENGTH, body.len().into());
     Ok(respond(parts.status, shown, Body::full(body)))
 }
 
 /// An upstream's error document without what is not the client's to see: host names, and what it
 /// says of the proxy's own signature.
-async fn error_body(headers: &HeaderMap, body: Received) -> Result<Bytes, Error> {
+async fn error_body(body: Received) -> Result<Bytes, Error> {
     let limit = ERROR_DOCUMENT_LEN_MAX as u64;
     let body = collect(body, limit).await.map_err(|error| match error {
         BodyError::TooLarge(_) => Error::UpstreamAnswer("an error document beyond all measure"),
@@ -78,14 +76,10 @@ async fn error_body(headers: &HeaderMap, body: Received) -> Result<Bytes, Error>
         // Not S3's: of something in between.
         return Ok(Bytes::new());
     };
-    if OF_OUR_SIGNATURE.contains(&document.code.as_str()) {
-        return Err(UpstreamError::Refused(document.code).into());
+    if OF_OUR_SIGNATURE.contains(&document.code()) {
+        return Err(UpstreamError::Refused(document.code().to_owned()).into());
     }
-    let id = headers
-        .get(X_AMZ_REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or_default();
-    Ok(document.render(id).into())
+    Ok(document.render().into())
 }
 
 /// Codes that can only be about how the proxy signed, since the client's signature ended here.

@@ -28,57 +28,41 @@ pub fn render(error: &S3Error, resource: Option<&str>, request_id: &str) -> Stri
     )
 }
 
-/// An upstream's error, so that it can be shown again as ours.
+/// An upstream's error, so that it can be shown again without what only concerns the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorDocument {
-    /// The `<Code>`; never empty.
-    pub code: String,
-    /// The `<Message>`.
-    pub message: String,
-    /// The other elements in order, without the upstream's ids and endpoints.
-    pub details: Vec<(String, String)>,
+    /// In the order of the document; one of them is the code.
+    elements: Vec<(String, String)>,
 }
 
 impl ErrorDocument {
-    /// Reads an upstream's error document; `None` for everything that is none, or is larger than
-    /// [`ERROR_DOCUMENT_LEN_MAX`].
+    /// Reads an upstream's error document; `None` for everything that is none, that has no code,
+    /// or that is larger than [`ERROR_DOCUMENT_LEN_MAX`].
     pub fn parse(body: &[u8]) -> Option<Self> {
         if body.len() > ERROR_DOCUMENT_LEN_MAX {
             return None;
         }
         let mut elements = read_elements(std::str::from_utf8(body).ok()?)?;
-        let mut take = |name: &str| {
-            let at = elements.iter().position(|(found, _)| found == name)?;
-            Some(elements.remove(at).1)
-        };
-        let code = take("Code").filter(|code| !code.is_empty())?;
-        let message = take("Message").unwrap_or_default();
         elements.retain(|(name, _)| !WITHHELD.contains(&name.as_str()));
-        Some(Self {
-            code,
-            message,
-            details: elements,
-        })
+        let document = Self { elements };
+        (!document.code().is_empty()).then_some(document)
     }
 
-    /// The value of an element.
-    pub fn detail(&self, name: &str) -> Option<&str> {
-        let found = self.details.iter().find(|(found, _)| found == name);
+    /// The `<Code>`.
+    pub fn code(&self) -> &str {
+        self.element("Code").unwrap_or_default()
+    }
+
+    /// The text of an element.
+    pub fn element(&self, name: &str) -> Option<&str> {
+        let found = self.elements.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Renders it again, under our request id.
-    pub fn render(&self, request_id: &str) -> String {
-        let details = self
-            .details
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        render_elements(
-            [("Code", self.code.as_str()), ("Message", &self.message)]
-                .into_iter()
-                .chain(details)
-                .chain([("RequestId", request_id)]),
-        )
+    /// Renders what is shown of it.
+    pub fn render(&self) -> String {
+        let elements = self.elements.iter();
+        render_elements(elements.map(|(name, value)| (name.as_str(), value.as_str())))
     }
 }
 
@@ -128,11 +112,14 @@ fn open(depth: usize, name: &str, elements: &mut Vec<(String, String)>) -> Optio
     match depth {
         0 if name != "Error" => return None,
         1 => {
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            if !plain || name.len() > NAME_LEN_MAX || elements.len() == ELEMENTS_MAX {
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let is_legal = name.bytes().all(legal) && name.len() <= NAME_LEN_MAX;
+            if !is_legal || elements.len() == ELEMENTS_MAX {
                 return None;
             }
-            elements.push((name.to_owned(), String::new()));
+            // `Token-0` holds the session token that we signed with.
+            let shown = if name.contains('-') { NESTED } else { name };
+            elements.push((shown.to_owned(), String::new()));
         }
         // The parent holds elements, not a text: its name stays out of what we show.
         2 => {
@@ -152,9 +139,9 @@ fn append(elements: &mut [(String, String)], text: &str) {
 }
 
 /// The upstream's own ids (they stay in the headers), and where it lives.
-const WITHHELD: [&str; 4] = ["RequestId", "HostId", "Endpoint", NESTED];
+const WITHHELD: [&str; 3] = ["HostId", "Endpoint", NESTED];
 
-/// Stands for the name of an element that has children; no element can be called so.
+/// Stands for the name of an element that is not shown; no element can be called so.
 const NESTED: &str = "";
 
 /// S3's longest error documents have about a dozen elements.
@@ -181,23 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_servers_send_and_withholds_their_ids_and_endpoints() {
+    fn reads_what_servers_send_and_withholds_their_hosts() {
         let document = b"<?xml version='1.0'?>\n<!-- x --><s:Error xmlns:s='urn:x' a='>'>\n  \
             <s:Code>Permanent<![CDATA[Redirect]]></s:Code><Message>a&#32;&lt;b&gt;</Message>\
-            <Endpoint>inside.example</Endpoint><Bucket/><Nested>x<a>y</a></Nested>\
+            <Endpoint>inside.example</Endpoint><Bucket/><Token-0>t</Token-0><Nested>x<a>y</a></Nested>\
             <ActualObjectSize>144</ActualObjectSize><RequestId>1</RequestId><HostId>2</HostId></s:Error>\n";
         let error = ErrorDocument::parse(document).unwrap();
+        assert_eq!(error.code(), "PermanentRedirect");
+        assert_eq!(error.element("Message"), Some("a <b>"));
         assert_eq!(
-            (error.code.as_str(), error.message.as_str()),
-            ("PermanentRedirect", "a <b>")
+            error.render(),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>PermanentRedirect</Code>\
+             <Message>a &lt;b&gt;</Message><Bucket></Bucket>\
+             <ActualObjectSize>144</ActualObjectSize><RequestId>1</RequestId></Error>"
         );
-        assert_eq!(error.detail("ActualObjectSize"), Some("144"));
-        assert_eq!(error.details.len(), 2);
-        let shown = error.render("mine");
-        assert!(
-            shown.contains("<Bucket></Bucket>") && shown.contains("<RequestId>mine</RequestId>")
-        );
-        assert!(!shown.contains("inside.example"));
     }
 
     #[test]
@@ -212,7 +196,7 @@ mod tests {
             "<Error><Code>A</Error></Code>",
             "Error",
             "<!DOCTYPE Error [<!ENTITY x 'y'>]><Error><Code>&x;</Code></Error>",
-            "<Error><Code>A</Code><a-b>x</a-b></Error>",
+            "<Error><Code>A</Code><a.b>x</a.b></Error>",
             "{\"Code\":\"A\"}",
         ] {
             assert_eq!(ErrorDocument::parse(body.as_bytes()), None, "{body}");
@@ -239,10 +223,10 @@ mod tests {
         fn rendered_errors_read_back(message in "[^\u{0}-\u{1f}\u{fffe}\u{ffff}]*", key in "[a-z<&>\r\n\t ü]*") {
             let error = S3Error::with_message(ErrorCode::NoSuchKey, message.clone()).detail("Key", key.clone());
             let read = ErrorDocument::parse(render(&error, None, "id").as_bytes()).unwrap();
-            prop_assert_eq!(read.code.as_str(), "NoSuchKey");
-            prop_assert_eq!(read.detail("Key"), Some(key.as_str()));
-            prop_assert_eq!(ErrorDocument::parse(read.render("id").as_bytes()), Some(read.clone()));
-            prop_assert_eq!(read.message, message);
+            prop_assert_eq!(read.code(), "NoSuchKey");
+            prop_assert_eq!(read.element("Key"), Some(key.as_str()));
+            prop_assert_eq!(ErrorDocument::parse(read.render().as_bytes()), Some(read.clone()));
+            prop_assert_eq!(read.element("Message"), Some(message.as_str()));
         }
 
         #[test]

@@ -2,6 +2,7 @@
 //! success and never a byte of wrong plaintext.
 
 mod drain;
+mod errors;
 mod privacy;
 mod reads;
 mod redirects;
