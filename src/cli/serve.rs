@@ -23,7 +23,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         .block_on(serve(config))
 }
 
-/// Builds and runs the proxy in the current runtime.
+/// Builds the proxy and runs it: the listeners and upkeep in the current runtime, requests on
+/// threads of their own.
 pub async fn serve(config: Config) -> Result<(), CommandError> {
     let app = App::build(config).await.map_err(|error| {
         let text = super::chain(&error);

@@ -5,6 +5,7 @@
 //! | [`semantics`] | what clients can rely on, in numbered promises, and where S3 differs |
 //! | [`threat_model`] | what is refused, what is not detected, what is trusted |
 //! | [`operations`] | running it, keys, failures |
+//! | [`metrics`] | every metric, its labels, and what to watch |
 //! | [`clients`] | settings for aws cli, boto3, s5cmd, rclone, s3cmd |
 //! | [`performance`] | how speed and memory are measured |
 //! | [`past_failures`] | how programs of this kind failed, and what guards against it here |
@@ -32,6 +33,10 @@ pub mod operations {
     //! [clients]: super::clients
     //! [semantics]: super::semantics
     #![doc = include_str!("operations.md")]
+}
+
+pub mod metrics {
+    #![doc = include_str!("metrics.md")]
 }
 
 pub mod clients {
@@ -80,5 +85,14 @@ pub mod decisions {
     }
     pub mod d0010_feature_proxy_splits_pure_rooms_from_io {
         #![doc = include_str!("decisions/0010-feature-proxy-splits-pure-rooms-from-io.md")]
+    }
+    pub mod d0011_a_thread_per_cpu {
+        #![doc = include_str!("decisions/0011-a-thread-per-cpu.md")]
+    }
+    pub mod d0012_own_upstream_signer {
+        #![doc = include_str!("decisions/0012-own-upstream-signer.md")]
+    }
+    pub mod d0013_hkdf_expand_over_a_prepared_key {
+        #![doc = include_str!("decisions/0013-hkdf-expand-over-a-prepared-key.md")]
     }
 }

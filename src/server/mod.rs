@@ -32,7 +32,7 @@ use crate::config::listen::Listen;
 use io::Guarded;
 use workers::Worker;
 
-/// Answers requests. One instance serves all connections.
+/// Answers requests. One instance serves all connections of a worker.
 pub trait Handler: Send + Sync + 'static {
     /// The body of every response. An error in it ends the connection (HTTP/1: reset; HTTP/2: the
     /// stream is reset), so that a response cut short never looks complete.

@@ -175,7 +175,7 @@ impl Metrics {
         self.integrity_failures.with_label_values(&[kind]).inc();
     }
 
-    /// A key provider answered, or failed to. `provider` is a name from the configuration.
+    /// A key provider answered, or failed to. `provider` is the name of its kind.
     pub fn key_request(
         &self,
         provider: &str,

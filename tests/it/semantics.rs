@@ -35,7 +35,11 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/it/faults/stored.rs",
         "a_change_behind_the_first_chunk_resets_the_connection",
     ),
-    ("P4", "src/server/tests.rs", "http2_drains_too"),
+    (
+        "P4",
+        "src/server/tests.rs",
+        "http2_body_errors_and_panics_reset_the_stream_only",
+    ),
     (
         "P5",
         "tests/it/faults/stored.rs",
