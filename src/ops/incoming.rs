@@ -67,11 +67,12 @@ pub async fn relay(cx: &Cx, upstream: Response<Received>) -> Result<Response<Bod
 /// An upstream's error document without what is not the client's to see: host names, and what it
 /// says of the proxy's own signature.
 async fn error_body(body: Received) -> Result<Bytes, Error> {
-    let limit = ERROR_DOCUMENT_LEN_MAX as u64;
-    let body = collect(body, limit).await.map_err(|error| match error {
-        BodyError::TooLarge(_) => Error::UpstreamAnswer("an error document beyond all measure"),
-        error => error.into(),
-    })?;
+    let collected = collect(body, ERROR_DOCUMENT_LEN_MAX as u64).await;
+    if matches!(collected, Err(BodyError::TooLarge(_))) {
+        let reason = "an error document beyond all measure";
+        return Err(Error::UpstreamAnswer(reason));
+    }
+    let body = collected?;
     let Some(document) = ErrorDocument::parse(&body) else {
         // Not S3's: of something in between.
         return Ok(Bytes::new());
