@@ -180,6 +180,31 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/conformance/test_odd_keys.py",
         "test_trailing_slash_with_a_body",
     ),
+    (
+        "D15",
+        "tests/it/faults/errors.rs",
+        "a_denied_prefix_is_not_reached_through_its_bucket",
+    ),
+    (
+        "D16",
+        "tests/it/refusals/access.rs",
+        "the_encryption_of_a_bucket_is_not_a_clients_to_change",
+    ),
+    (
+        "D17",
+        "tests/it/faults/errors.rs",
+        "anonymous_callers_read_list_and_put_and_nothing_else",
+    ),
+    (
+        "D18",
+        "src/s3/headers/tests.rs",
+        "response_headers_are_treated_as_listed",
+    ),
+    (
+        "D19",
+        "src/s3/target/tests.rs",
+        "a_bucket_name_cannot_choose_a_host",
+    ),
 ];
 
 #[test]

@@ -99,3 +99,35 @@ async fn a_denied_prefix_is_not_reached_through_its_bucket() {
         assert_eq!(answer.status, status, "{target}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn anonymous_callers_read_list_and_put_and_nothing_else() {
+    let options = Options {
+        rule: "anonymous = \"allow\"".to_owned(),
+        ..Options::default()
+    };
+    let bench = Bench::start(options).await;
+    bench.client.put(OBJECT, plaintext(10)).await;
+    for (method, target) in [
+        ("DELETE", OBJECT),
+        ("DELETE", "/bucket"),
+        ("PUT", "/bucket?policy"),
+        ("PUT", "/bucket/object?acl"),
+        ("GET", "/bucket?policy"),
+        ("POST", "/bucket?delete"),
+    ] {
+        let answer = bench.client.unsigned(method, target).send().await;
+        assert_refused(&answer, 403, "AccessDenied");
+    }
+    let target = format!("{OBJECT}?response-content-type=text/html");
+    let answer = bench.client.unsigned("GET", &target).send().await;
+    assert_refused(&answer, 400, "InvalidRequest");
+    assert!(bench.chaos.stored(OBJECT).is_some());
+    let answer = bench
+        .client
+        .unsigned("PUT", OBJECT)
+        .body(plaintext(9))
+        .send()
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
