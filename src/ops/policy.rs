@@ -67,13 +67,15 @@ impl RuleBook {
     }
 
     /// The rules that some object of a bucket can be under.
-    fn within<'a>(&'a self, bucket: &str) -> impl Iterator<Item = &'a Rule> {
-        let mut ended = false;
+    fn within(&self, bucket: &str) -> impl Iterator<Item = &Rule> {
         let rules = self.0.iter().map(|resolved| &resolved.rule);
-        let of_bucket: Vec<_> = rules
-            .filter(|rule| rule.covers_some(bucket))
-            .take_while(|rule| !std::mem::replace(&mut ended, rule.prefix.is_none()))
-            .collect();
+        let mut of_bucket = Vec::new();
+        for rule in rules.filter(|rule| rule.covers_some(bucket)) {
+            of_bucket.push(rule);
+            if rule.prefix.is_none() {
+                break; // it covers everything that is left
+            }
+        }
         of_bucket.into_iter()
     }
 

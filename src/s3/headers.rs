@@ -144,12 +144,6 @@ pub enum HeaderError {
         /// The decoded name.
         name: String,
     },
-    /// A header that may be there once is there twice, or also in the query.
-    #[error("header {name} is repeated")]
-    Repeated {
-        /// The header.
-        name: HeaderName,
-    },
     /// Metadata in the name space of the proxy.
     #[error("metadata {name} is reserved")]
     ReservedMetadata {
@@ -169,11 +163,6 @@ impl HeaderError {
                 S3Error::new(ErrorCode::NotImplemented).detail("Header", name.as_str())
             }
             Self::Query { name } => S3Error::new(ErrorCode::NotImplemented).detail("Header", name),
-            Self::Repeated { name } => S3Error::with_message(
-                ErrorCode::InvalidRequest,
-                "A header that may occur once is repeated.",
-            )
-            .detail("Header", name.as_str()),
             Self::ReservedMetadata { name } => S3Error::with_message(
                 ErrorCode::InvalidArgument,
                 "Metadata names that begin with s3seal- are reserved.",

@@ -1,6 +1,8 @@
 //! Signature Version 4: what verifying clients and signing for the upstream have in common (AWS,
 //! "Create a signed request").
 
+#[cfg(test)]
+pub(crate) mod judge;
 mod signing_keys;
 mod timestamp;
 

@@ -117,11 +117,18 @@ async fn start_with<H: Handler>(
     limits: Limits,
     handler: Arc<H>,
 ) -> Running {
+    let runtime = Handle::current();
+    start_on(tls, limits, vec![Worker { runtime, handler }]).await
+}
+
+async fn start_on<H: Handler>(
+    tls: Option<Arc<ServerConfig>>,
+    limits: Limits,
+    workers: Vec<Worker<H>>,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let runtime = Handle::current();
-    let workers = vec![Worker { runtime, handler }];
     let ended = tokio::spawn(serve(listener, tls, limits, workers, async {
         let _ = stopped.await;
     }));
@@ -671,16 +678,11 @@ async fn connections_are_spread_over_the_workers_and_stay_there() {
     };
     let workers: Vec<_> = threads.runtimes().iter().map(worker).collect();
     let count = workers.len();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(serve(listener, None, LIMITS, workers, async {
-        let _ = stopped.await;
-    }));
+    let server = start_on(None, LIMITS, workers).await;
     let mut open = Vec::new();
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..count.min(LIMITS.max_connections) {
-        let mut connection = TcpStream::connect(address).await.unwrap();
+        let mut connection = server.connect().await;
         names.insert(served_by(&mut connection).await);
         open.push(connection);
     }
@@ -690,6 +692,5 @@ async fn connections_are_spread_over_the_workers_and_stay_there() {
         "{names:?}"
     );
     drop(open);
-    stop.send(()).unwrap();
-    assert_eq!(timeout(PATIENCE, ended).await.unwrap().unwrap(), 0);
+    assert_eq!(server.stop().await, 0);
 }

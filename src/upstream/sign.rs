@@ -63,8 +63,8 @@ pub fn sign(
     let timestamp = Timestamp::of(now);
     let payload_hash = head.payload.hash();
 
-    let mut headers = HeaderMap::with_capacity(head.headers.len() + ADDED_HEADERS);
-    headers.extend(head.headers.clone());
+    let mut headers = head.headers.clone();
+    headers.reserve(ADDED_HEADERS);
     headers.insert(HOST, HeaderValue::from_str(&host)?);
     headers.insert(X_AMZ_DATE, HeaderValue::from_str(timestamp.text())?);
     headers.insert(X_AMZ_CONTENT_SHA256, HeaderValue::from_str(&payload_hash)?);

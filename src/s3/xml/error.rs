@@ -138,7 +138,7 @@ fn append(elements: &mut [(String, String)], text: &str) {
     }
 }
 
-/// The upstream's own ids (they stay in the headers), and where it lives.
+/// What names the upstream's machines, and what is not shown.
 const WITHHELD: [&str; 3] = ["HostId", "Endpoint", NESTED];
 
 /// Stands for the name of an element that is not shown; no element can be called so.

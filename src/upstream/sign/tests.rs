@@ -1,16 +1,13 @@
 //! Our signatures against those of `aws-sigv4`, which canonicalises for itself.
 
-use std::time::SystemTime;
-
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign as sign_http,
+    PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings,
 };
-use aws_sigv4::sign::v4::SigningParams;
 use http::Method;
 use proptest::prelude::*;
 
 use super::*;
+use crate::s3::sigv4::judge;
 use crate::upstream::endpoint::{Addressing, Endpoint};
 
 const NOW: i64 = 1_800_000_000;
@@ -48,19 +45,7 @@ fn head(key: &str, query: &str, headers: &[(String, String)], payload: PayloadSi
 /// The `Authorization` that aws-sigv4 gives to the request we are about to send.
 fn theirs(sent: &Request<()>, payload: &PayloadSignature, credentials: &Credentials) -> String {
     let mut settings = SigningSettings::default();
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    let identity = credentials.clone().into();
-    let params = SigningParams::builder()
-        .identity(&identity)
-        .region("eu-central-1")
-        .name("s3")
-        .time(SystemTime::from(now()))
-        .settings(settings)
-        .build()
-        .unwrap()
-        .into();
     let body = match payload {
         PayloadSignature::Sha256(bytes) => SignableBody::Bytes(bytes),
         PayloadSignature::Unsigned => SignableBody::UnsignedPayload,
@@ -73,7 +58,8 @@ fn theirs(sent: &Request<()>, payload: &PayloadSignature, credentials: &Credenti
     });
     let uri = sent.uri().to_string();
     let request = SignableRequest::new(sent.method().as_str(), &uri, headers, body).unwrap();
-    let (instructions, _) = sign_http(request, &params).unwrap().into_parts();
+    let place = ("eu-central-1", now());
+    let instructions = judge::sign(request, credentials.clone(), place, settings);
     let authorization = instructions
         .headers()
         .find(|(name, _)| *name == "authorization");
