@@ -115,6 +115,7 @@ class TestLargeAsOnePutObject:
 
     def test_rclone(self, tools, target, large, tmp_path):
         remote = "R:{}/{}".format(*target)
-        tools.rclone("copyto", "--s3-upload-cutoff", "5G", large[0], remote)
+        one_put = ["--s3-upload-cutoff", "5G", "--multi-thread-streams", 0]
+        tools.rclone("copyto", *one_put, large[0], remote)
         tools.rclone("copyto", remote, tmp_path / "down")
         assert bodies.sha256_of_file(tmp_path / "down") == large[1]
