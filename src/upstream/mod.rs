@@ -178,13 +178,14 @@ impl Upstream {
         let response = self.received(response);
         // It cannot be sent again, but the next one is signed at the right time.
         self.is_skewed(&response, signed_at);
-        if self
-            .learnt
-            .redirects
-            .learn(bucket.as_deref(), &response, &self.settings)
-            .is_some()
-        {
-            return Err(UpstreamError::RedirectedUpload);
+        let redirects = &self.learnt.redirects;
+        match redirects.learn(bucket.as_deref(), &response, &self.settings) {
+            None => {}
+            Some(to) if to != place => return Err(UpstreamError::RedirectedUpload),
+            Some(_) => {
+                bucket.inspect(|bucket| redirects.forget(bucket));
+                return Err(UpstreamError::RedirectLoop);
+            }
         }
         Ok(response)
     }
@@ -213,7 +214,10 @@ impl Upstream {
             {
                 None => return Ok(response),
                 Some(to) if hops < redirect::HOPS_MAX && to != place => hops += 1,
-                Some(_) => return Err(UpstreamError::RedirectLoop),
+                Some(_) => {
+                    bucket.inspect(|bucket| self.learnt.redirects.forget(bucket));
+                    return Err(UpstreamError::RedirectLoop);
+                }
             }
         }
     }
