@@ -1,4 +1,4 @@
-//! The second listener: `/metrics`, `/healthz`, `/readyz`, and nothing else.
+//! The second listener: `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, and nothing else.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,19 +7,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 
 use super::{Connection, Handler, Limits};
 
+/// What the admin listener shows of the process, and does to it. Nothing here may block.
+pub trait Inside: Send + Sync + 'static {
+    /// The Prometheus text.
+    fn metrics(&self) -> String;
+
+    /// What is missing, in a sentence without secrets.
+    fn readiness(&self) -> Result<(), String>;
+
+    /// Forgets the unwrapped keys that a key wrapped, by its id or alias. False if there is no
+    /// such key.
+    fn purge(&self, key: &str) -> impl Future<Output = bool> + Send;
+}
+
 /// Answers on the admin listener.
-///
-/// `metrics` renders the Prometheus text; `readiness` says what is missing, in a sentence without
-/// secrets. Both are called for each request and must not block.
-pub struct Admin<M, R> {
-    metrics: M,
-    readiness: R,
+pub struct Admin<I> {
+    inside: I,
     draining: Draining,
 }
 
@@ -39,38 +49,27 @@ impl Draining {
     }
 }
 
-impl<M, R> Admin<M, R>
-where
-    M: Fn() -> String + Send + Sync + 'static,
-    R: Fn() -> Result<(), String> + Send + Sync + 'static,
-{
+impl<I: Inside> Admin<I> {
     /// See [`Admin`].
-    pub fn new(metrics: M, readiness: R, draining: Draining) -> Self {
-        Self {
-            metrics,
-            readiness,
-            draining,
-        }
+    pub fn new(inside: I, draining: Draining) -> Self {
+        Self { inside, draining }
     }
 
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        let answer: fn(&Self) -> Response<Full<Bytes>> = match path {
-            "/healthz" => |_| text(StatusCode::OK, "ok\n"),
-            "/metrics" => Self::metrics,
-            "/readyz" => Self::readiness,
-            _ => return text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n"),
-        };
-        if method != Method::GET && method != Method::HEAD {
-            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            refusal.headers_mut().insert(ALLOW, allowed);
-            return refusal;
+    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+        let is_read = method == Method::GET || method == Method::HEAD;
+        match uri.path() {
+            "/healthz" | "/metrics" | "/readyz" if !is_read => only("GET, HEAD"),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/metrics" => self.metrics(),
+            "/readyz" => self.readiness(),
+            "/keys/purge" if method != Method::POST => only("POST"),
+            "/keys/purge" => self.purge(uri.query().unwrap_or_default()).await,
+            _ => text(StatusCode::NOT_FOUND, PATHS),
         }
-        answer(self)
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let mut response = text(StatusCode::OK, (self.metrics)());
+        let mut response = text(StatusCode::OK, self.inside.metrics());
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
@@ -80,29 +79,35 @@ where
         if self.draining.has_begun() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
-        match (self.readiness)() {
+        match self.inside.readiness() {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         }
     }
-}
 
-impl<M, R> Handler for Admin<M, R>
-where
-    M: Fn() -> String + Send + Sync + 'static,
-    R: Fn() -> Result<(), String> + Send + Sync + 'static,
-{
-    type Body = Full<Bytes>;
-
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        _: Connection,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send {
-        // hyper leaves the body of an answer to HEAD out, and keeps its length.
-        std::future::ready(self.answer(request.method(), request.uri().path()))
+    async fn purge(&self, query: &str) -> Response<Full<Bytes>> {
+        let key = query.strip_prefix("key=").map(percent_decode_str);
+        let Some(Ok(key)) = key.map(percent_encoding::PercentDecode::decode_utf8) else {
+            return text(StatusCode::BAD_REQUEST, "/keys/purge?key=ID\n");
+        };
+        if self.inside.purge(&key).await {
+            text(StatusCode::OK, "purged\n")
+        } else {
+            text(StatusCode::NOT_FOUND, "no such key\n")
+        }
     }
 }
+
+impl<I: Inside> Handler for Admin<I> {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, request: Request<Incoming>, _: Connection) -> Response<Full<Bytes>> {
+        // hyper leaves the body of an answer to HEAD out, and keeps its length.
+        self.answer(request.method(), request.uri()).await
+    }
+}
+
+const PATHS: &str = "/metrics, /healthz, /readyz or /keys/purge\n";
 
 /// Limits of the admin listener: its requests and answers are small, its callers few.
 pub const LIMITS: Limits = Limits {
@@ -112,6 +117,13 @@ pub const LIMITS: Limits = Limits {
     write_timeout: Duration::from_secs(10),
     drain: Duration::from_secs(1),
 };
+
+fn only(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("{methods}\n"));
+    let allowed = HeaderValue::from_static(methods);
+    refusal.headers_mut().insert(ALLOW, allowed);
+    refusal
+}
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));

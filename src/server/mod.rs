@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod io;
+mod pace;
 pub mod tls;
 pub mod workers;
 
@@ -30,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::Listen;
 use io::Guarded;
+use pace::Pace;
 use workers::Worker;
 
 /// Answers requests. One instance serves all connections of a worker.
@@ -267,12 +269,22 @@ impl<H: Handler> Server<H> {
         drain: Watcher,
     ) -> hyper::Result<()> {
         // Streams run as tasks of their own, which own what they use.
+        let pace = Pace::new();
         let service = service_fn(|request| {
-            let handler = Arc::clone(&self.handler);
-            async move { Ok::<_, std::convert::Infallible>(handler.handle(request, connection).await) }
+            let (handler, stream) = (Arc::clone(&self.handler), pace.stream());
+            async move {
+                let answer = handler.handle(request, connection).await;
+                Ok::<_, std::convert::Infallible>(stream.answer(answer))
+            }
         });
         let serving = self.http2.serve_connection(TokioIo::new(stream), service);
-        drain.watch(serving).await
+        tokio::select! {
+            ended = drain.watch(serving) => ended,
+            overdue = pace.overdue(&self.limits) => {
+                tracing::debug!(?overdue, peer = %connection.peer, "connection ended");
+                Ok(())
+            }
+        }
     }
 
     async fn answer(
