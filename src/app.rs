@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::config::crypto::BulkCipherName;
 use crate::config::keys::{Keys, Provider};
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
-use crate::config::upstream::{self as upstream_config, Credentials, EtagStyle, UpstreamChecksum};
+use crate::config::upstream::{EtagStyle, UpstreamChecksum};
 use crate::format::BulkCipher;
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::observer::KeyObserver;
@@ -36,17 +36,22 @@ use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
 use crate::s3::etag::ETagStyle;
-use crate::server::admin::{self, Admin, Draining};
+use crate::server::admin::{self, Admin, Draining, Inside};
 use crate::server::tls::{self, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
-use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config};
-use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
-use crate::upstream::endpoint::{Addressing, Endpoint};
-use crate::upstream::{self, Learnt, Timeouts, Upstream};
+use crate::upstream::Upstream;
+use crate::upstream::client::{TrustError, tls_config};
+use crate::upstream::credentials::CredentialsError;
+
+mod upkeep;
+mod upstream;
+
+use self::upkeep::{Keyring, upkeep};
+use self::upstream::{UpstreamPlan, credential_source};
 
 /// A proxy with its listeners bound, not yet serving.
 pub struct App {
@@ -60,12 +65,6 @@ pub struct App {
     keys: Arc<KeyService>,
     keyrings: Vec<Keyring>,
     metrics: Arc<Metrics>,
-}
-
-/// A keyring that is watched for changes.
-struct Keyring {
-    name: String,
-    provider: Arc<LocalProvider>,
 }
 
 /// Why a proxy does not start.
@@ -240,13 +239,12 @@ impl App {
         not_ready: &Arc<ArcSwap<Option<String>>>,
         mut ends: watch::Receiver<()>,
     ) -> tokio::task::JoinHandle<usize> {
-        let metrics = Arc::clone(&self.metrics);
-        let not_ready = Arc::clone(not_ready);
-        let readiness = move || match not_ready.load().as_ref() {
-            None => Ok(()),
-            Some(reason) => Err(reason.clone()),
+        let inside = Surface {
+            metrics: Arc::clone(&self.metrics),
+            not_ready: Arc::clone(not_ready),
+            keys: Arc::clone(&self.keys),
         };
-        let handler = Admin::new(move || metrics.render(), readiness, draining.clone());
+        let handler = Admin::new(inside, draining.clone());
         let stop = async move {
             // An error is the other end being dropped: that is the signal.
             let _ = ends.changed().await;
@@ -261,6 +259,35 @@ impl App {
             Worker::here(handler),
             stop,
         ))
+    }
+}
+
+/// What the admin listener reaches.
+struct Surface {
+    metrics: Arc<Metrics>,
+    not_ready: Arc<ArcSwap<Option<String>>>,
+    keys: Arc<KeyService>,
+}
+
+impl Inside for Surface {
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    fn readiness(&self) -> Result<(), String> {
+        match self.not_ready.load().as_ref() {
+            None => Ok(()),
+            Some(reason) => Err(reason.clone()),
+        }
+    }
+
+    async fn purge(&self, key: &str) -> bool {
+        let Some(id) = self.keys.resolve(key) else {
+            return false;
+        };
+        tracing::info!(key = id.id, "unwrapped keys purged");
+        self.keys.purge(id).await;
+        true
     }
 }
 
@@ -390,74 +417,6 @@ fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, T
         .transpose()
 }
 
-/// What connections to the real S3 are made of.
-struct UpstreamPlan {
-    settings: upstream::Settings,
-    pool: PoolSettings,
-    tls: ClientConfig,
-    credentials: Arc<CredentialSource>,
-    learnt: Arc<Learnt>,
-}
-
-impl UpstreamPlan {
-    async fn new(
-        config: &upstream_config::Upstream,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, StartError> {
-        let addressing = match config.addressing {
-            upstream_config::Addressing::Path => Addressing::Path,
-            upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
-        };
-        let credentials = credential_source(&config.credentials, &config.region).await?;
-        Ok(Self {
-            settings: upstream::Settings {
-                endpoint: Endpoint::new(
-                    config.endpoint.is_https,
-                    config.endpoint.authority.as_str(),
-                    addressing,
-                ),
-                region: config.region.clone(),
-                timeouts: Timeouts {
-                    response: config.response_header_timeout,
-                    idle: config.idle_timeout,
-                },
-                clock: now,
-                metrics: Arc::clone(metrics),
-            },
-            pool: PoolSettings {
-                connect_timeout: config.connect_timeout,
-                idle_timeout: config.pool_idle,
-                idle_per_host: config.pool_max_idle,
-            },
-            tls: tls_config(config.ca.as_deref(), config.endpoint.is_https)?,
-            credentials: Arc::new(credentials),
-            learnt: Arc::default(),
-        })
-    }
-
-    /// A connection pool: its connections live on the thread that first uses them.
-    fn build(&self) -> Upstream {
-        let client = HttpClient::new(self.pool, self.tls.clone());
-        let credentials = Arc::clone(&self.credentials);
-        let learnt = Arc::clone(&self.learnt);
-        Upstream::new(self.settings.clone(), client, credentials, learnt)
-    }
-}
-
-async fn credential_source(
-    credentials: &Credentials,
-    region: &str,
-) -> Result<CredentialSource, CredentialsError> {
-    match credentials {
-        Credentials::Static(own) => Ok(CredentialSource::Static(fixed(
-            &own.access_key_id,
-            &own.secret_access_key,
-            own.session_token.as_ref(),
-        ))),
-        Credentials::DefaultChain => CredentialSource::default_chain(region).await,
-    }
-}
-
 async fn callers(clients: Clients, region: &str, keys: &KeyService) -> Result<Callers, StartError> {
     let mut callers = Vec::with_capacity(clients.len());
     for client in clients.into_clients() {
@@ -490,68 +449,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         .map_err(|source| StartError::Bind { address, source })
 }
 
-/// What has to happen now and then: expired keys are dropped, keyrings reloaded, readiness asked.
-async fn upkeep(
-    keys: Arc<KeyService>,
-    keyrings: Vec<Keyring>,
-    not_ready: Arc<ArcSwap<Option<String>>>,
-    metrics: Arc<Metrics>,
-) {
-    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Watched before the first wait: unwatched, the signal would end the process.
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = hung_up(&mut hangup) => tracing::info!("SIGHUP: looking at the keyrings"),
-        }
-        keys.maintain().await;
-        for keyring in &keyrings {
-            reload(keyring, &keys, &metrics).await;
-        }
-        let state = keys
-            .ready()
-            .await
-            .err()
-            .map(|error| format!("keys: {error}"));
-        if state != **not_ready.load() {
-            not_ready.store(Arc::new(state));
-        }
-    }
-}
-
-async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
-    match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// Takes over a changed keyring file; a broken one changes nothing but a metric.
-async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
-    let provider = Arc::clone(&keyring.provider);
-    let name = keyring.name.as_str();
-    let reloaded = tokio::task::spawn_blocking(move || provider.reload_if_changed()).await;
-    match reloaded {
-        Ok(Ok(false)) => {}
-        Ok(Ok(true)) => match keys.set_served(name, keyring.provider.served()) {
-            Ok(()) => tracing::info!(name, "keyring reloaded"),
-            Err(error) => {
-                metrics.keyring_failure();
-                tracing::error!(name, %error, "changed keyring not taken over");
-            }
-        },
-        Ok(Err(error)) => {
-            metrics.keyring_failure();
-            tracing::error!(name, %error, "changed keyring not taken over");
-        }
-        Err(error) => tracing::error!(name, %error, "keyring reload died"),
-    }
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "the clock of the composition root"
@@ -561,13 +458,22 @@ pub fn now() -> OffsetDateTime {
     OffsetDateTime::from(std::time::SystemTime::now())
 }
 
-/// How often the above happens: also how long a changed keyring file goes unnoticed.
-const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
-
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
     let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
     Ok(plan.build())
+}
+
+/// An error with everything that caused it, in one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// Starts logging as configured.

@@ -13,6 +13,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
+use crate::app::with_causes;
+
 /// A transparent client-side-encryption proxy in front of S3.
 #[derive(Debug, Parser)]
 #[command(name = "s3seal", version)]
@@ -113,26 +115,14 @@ fn run_key(args: &key::KeyArgs) -> Result<(), CommandError> {
         now: crate::app::now(),
     };
     key::run(args, &mut io).map_err(|error| match error.exit_code() {
-        EXIT_USAGE => CommandError::Usage(chain(&error)),
-        _ => CommandError::Failed(chain(&error)),
+        EXIT_USAGE => CommandError::Usage(with_causes(&error)),
+        _ => CommandError::Failed(with_causes(&error)),
     })
 }
 
 /// Something to look at that is no error.
 fn warn(text: &impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "s3seal: warning: {text}");
-}
-
-/// An error with everything that caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 const EXIT_FAILED: u8 = 1;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{CommandError, check_config};
-use crate::app::{self, App};
+use crate::app::{self, App, with_causes};
 use crate::config::Config;
 
 /// Arguments of `serve`.
@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 /// threads of their own.
 pub async fn serve(config: Config) -> Result<(), CommandError> {
     let app = App::build(config).await.map_err(|error| {
-        let text = super::chain(&error);
+        let text = with_causes(&error);
         if error.is_configuration() {
             CommandError::Usage(text)
         } else {

@@ -9,7 +9,6 @@
 //! it by a passphrase or by another provider is not built yet.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -45,8 +44,17 @@ pub use store::{KeyringError, UpdateError, WhenMissing, update};
 pub struct LocalProvider {
     path: PathBuf,
     loaded: ArcSwap<Loaded>,
-    /// Reloads take turns, so that an older file never replaces a newer one.
-    reloading: Mutex<()>,
+}
+
+/// A keyring file that was read and is not in use yet.
+#[derive(Debug)]
+pub struct ChangedKeyring(Loaded);
+
+impl ChangedKeyring {
+    /// The names that it would serve.
+    pub fn served(&self) -> Vec<ServedKey> {
+        self.0.served()
+    }
 }
 
 #[derive(Debug)]
@@ -61,42 +69,30 @@ impl LocalProvider {
         Ok(Self {
             path: path.to_owned(),
             loaded: ArcSwap::from_pointee(Loaded::read(path)?),
-            reloading: Mutex::new(()),
         })
     }
 
-    /// Reads the file again and swaps it in as a whole; a broken file changes nothing.
+    /// Reads the file again if it is another one than is in use, and changes nothing: that is
+    /// [`LocalProvider::take_over`]'s, after the caller has looked at what the file would serve.
     ///
-    /// Blocks on the disk: not for request tasks. Keys that were unwrapped before stay in the
-    /// cache until they expire or are purged.
-    pub fn reload(&self) -> Result<(), KeyringError> {
-        let _turn = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.loaded.store(Loaded::read(&self.path)?.into());
-        Ok(())
+    /// Blocks on the disk: not for request tasks. As long as a changed file is broken, every call
+    /// fails again.
+    pub fn read_if_changed(&self) -> Result<Option<ChangedKeyring>, KeyringError> {
+        if store::Stamp::read(&self.path)? == self.loaded.load().stamp {
+            return Ok(None);
+        }
+        Loaded::read(&self.path).map(|loaded| Some(ChangedKeyring(loaded)))
     }
 
-    /// Reloads if the file is another one than was loaded; says whether it did.
-    ///
-    /// Blocks for one `stat`. As long as a changed file is broken, every call fails again.
-    pub fn reload_if_changed(&self) -> Result<bool, KeyringError> {
-        if store::Stamp::read(&self.path)? == self.loaded.load().stamp {
-            return Ok(false);
-        }
-        self.reload().map(|()| true)
+    /// Swaps a changed keyring in, as a whole. Keys that were unwrapped before stay in the cache
+    /// until they expire or are purged.
+    pub fn take_over(&self, changed: ChangedKeyring) {
+        self.loaded.store(changed.0.into());
     }
 
     /// The names that the keyring serves now: what the key service routes by.
     pub fn served(&self) -> Vec<ServedKey> {
-        let loaded = self.loaded.load();
-        let keys = loaded.keyring.keys().iter();
-        keys.map(|key| ServedKey {
-            id: key.id().to_owned(),
-            aliases: key.aliases().to_vec(),
-        })
-        .collect()
+        self.loaded.load().served()
     }
 
     fn wrap_now(
@@ -180,6 +176,15 @@ impl Loaded {
     fn read(path: &Path) -> Result<Self, KeyringError> {
         let (keyring, stamp) = Keyring::load_stamped(path)?;
         Ok(Self { keyring, stamp })
+    }
+
+    fn served(&self) -> Vec<ServedKey> {
+        let keys = self.keyring.keys().iter();
+        keys.map(|key| ServedKey {
+            id: key.id().to_owned(),
+            aliases: key.aliases().to_vec(),
+        })
+        .collect()
     }
 }
 

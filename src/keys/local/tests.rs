@@ -305,8 +305,14 @@ impl LocalSubject {
     fn change(&self, version: Option<u32>, change: Change) {
         self.scratch
             .update(|keyring| keyring.change(KEY, version, change));
-        assert!(self.provider.reload_if_changed().unwrap());
+        assert!(reload(&self.provider));
     }
+}
+
+/// What the upkeep does: says whether the file was another one.
+fn reload(provider: &LocalProvider) -> bool {
+    let changed = provider.read_if_changed().unwrap();
+    changed.map(|changed| provider.take_over(changed)).is_some()
 }
 
 impl Subject for LocalSubject {
@@ -318,7 +324,7 @@ impl Subject for LocalSubject {
         let material = Material::generate().unwrap();
         self.scratch
             .update(|keyring| keyring.rotate(KEY, material, NOW));
-        self.provider.reload().unwrap();
+        assert!(reload(&self.provider));
     }
 
     async fn disable(&self) {

@@ -51,7 +51,8 @@ impl Home {
             ring.change(id, None, change)
         })
         .unwrap();
-        self.provider.reload().unwrap();
+        let changed = self.provider.read_if_changed().unwrap();
+        self.provider.take_over(changed.unwrap());
     }
 
     fn setup(&self, name: &str) -> ProviderSetup {
