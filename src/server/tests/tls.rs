@@ -139,20 +139,25 @@ fn stingy(window: u32) -> http2::Builder<TokioExecutor> {
 #[tokio::test]
 async fn an_idle_http2_connection_is_closed() {
     let certified = certified();
-    let server = start(Some(certified.server()), LIMITS).await;
+    let limits = Limits {
+        header_timeout: HASTE,
+        ..LIMITS
+    };
+    let server = start(Some(certified.server()), limits).await;
     let started = tokio::time::Instant::now();
     let (mut sender, ended) = certified.http2_with(&server, &stingy(65_535)).await;
     let response = sender.send_request(get("/slow")).await.unwrap();
     let body = response.into_body().collect().await.unwrap();
     assert_eq!(body.to_bytes(), "xxxxx", "a slow handler is not idle");
     timeout(PATIENCE, ended).await.unwrap().unwrap();
-    assert!(started.elapsed() >= LIMITS.header_timeout * 2);
+    assert!(started.elapsed() >= HASTE * 2);
 }
 
 #[tokio::test]
 async fn http2_streams_that_nobody_reads_end_their_connection() {
     let limits = Limits {
         max_connections: 1,
+        write_timeout: HASTE,
         ..LIMITS
     };
     let certified = certified();
@@ -194,7 +199,12 @@ async fn a_body_error_over_tls_is_no_clean_end() {
 #[tokio::test]
 async fn a_slow_handshake_holds_up_nobody_and_is_cut() {
     let certified = certified();
-    let server = start(Some(certified.server()), LIMITS).await;
+    let limits = Limits {
+        // Enough for the handshake that is not slow.
+        tls_handshake_timeout: HASTE * 5,
+        ..LIMITS
+    };
+    let server = start(Some(certified.server()), limits).await;
     let started = tokio::time::Instant::now();
     let mut slow = server.connect().await;
     slow.write_all(&[22, 3, 1]).await.unwrap();
@@ -202,7 +212,7 @@ async fn a_slow_handshake_holds_up_nobody_and_is_cut() {
     assert!(sender.send_request(get("/")).await.is_ok());
     let (answer, _) = read_all(&mut slow).await;
     assert!(answer.is_empty());
-    assert!(started.elapsed() >= LIMITS.tls_handshake_timeout);
+    assert!(started.elapsed() >= limits.tls_handshake_timeout);
 }
 
 #[test]
