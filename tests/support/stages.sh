@@ -8,6 +8,7 @@
 
 STAGE_LINES=()
 FAILED_STAGES=0
+FAILED_TESTS='' # a line each
 PASSED=0 FAILED=0 SKIPPED=0 # tests, over all stages
 
 # run_stage NAME: `set -e` is off in whatever `if` or `||` tests, so the status of the stage is read
@@ -28,7 +29,7 @@ run_stage() {
 
 # note_stage NAME STATUS SECONDS LOG
 note_stage() {
-    local verdict=ok passed failed skipped counts=''
+    local verdict=ok passed failed skipped counts='' name
     read -r passed failed skipped < <(count_tests "$4")
     [ $((passed + failed + skipped)) -gt 0 ] && counts="$passed passed, $failed failed, $skipped skipped"
     PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
@@ -36,6 +37,7 @@ note_stage() {
         verdict=FAILED
         FAILED_STAGES=$((FAILED_STAGES + 1))
     fi
+    while IFS= read -r name; do FAILED_TESTS+="failed: $name"$'\n'; done < <(failed_tests "$4")
     STAGE_LINES+=("$(printf '%-14s %-7s %5d s   %s' "$1" "$verdict" "$3" "$counts")")
 }
 
@@ -55,9 +57,16 @@ count_tests() {
         END { print passed + 0, failed + 0, skipped + 0 }' "$1"
 }
 
+# failed_tests LOG: the names that cargo test and pytest give, with pytest's reason.
+failed_tests() {
+    sed -nE -e 's/^test (.*) \.\.\. FAILED$/\1/p' -e 's/^(FAILED|ERROR) (.*::.*)$/\2/p' "$1"
+}
+
 summarise_stages() {
     say "summary (logs in $LOGS)"
     printf '%s\n' "${STAGE_LINES[@]}"
+    # At the very end, since whoever reads the output may see only that.
+    printf '%s' "$FAILED_TESTS"
     [ $((PASSED + FAILED + SKIPPED)) -gt 0 ] && printf '\ntests: %d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
     [ "$FAILED_STAGES" -eq 0 ] || fail "$FAILED_STAGES stage(s) failed"
 }
