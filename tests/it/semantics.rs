@@ -37,7 +37,7 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "P4",
-        "src/server/tests.rs",
+        "src/server/tests/tls.rs",
         "http2_body_errors_and_panics_reset_the_stream_only",
     ),
     (
