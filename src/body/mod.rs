@@ -1,5 +1,6 @@
 //! Streaming adapters over the pure rooms: what moves object bytes, and nothing that decides.
 
+mod buffers;
 pub mod claimed;
 pub mod idle;
 pub mod listing;

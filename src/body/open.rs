@@ -1,4 +1,5 @@
-//! Ciphertext in, plaintext out: gathers each chunk once, opens it in place, trims to the range.
+//! Ciphertext in, plaintext out: opens each chunk out of the frame that holds it, or gathers it if
+//! several do, and trims to the range. One chunk at a time, when it is asked for.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::BodyError;
-use crate::format::{Opened, Opener};
+use super::buffers::Buffers;
+use crate::format::{Opened, Opener, TAG_LEN};
 
 /// What of the stored bytes to open, and what of their plaintext to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,11 @@ pub struct Window {
 pub struct OpenBody<B> {
     source: B,
     opener: Option<Opener>,
-    stored: BytesMut,
+    /// What arrived last, as far as it is not opened: bytes of the window only.
+    arrived: Bytes,
+    /// The beginning of a piece that arrives in several frames.
+    gathered: BytesMut,
+    buffers: Buffers,
     ready: VecDeque<Bytes>,
     window: Window,
     on_failure: Option<OnFailure>,
@@ -48,7 +54,9 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
         Self {
             source,
             opener: Some(opener),
-            stored: BytesMut::new(),
+            arrived: Bytes::new(),
+            gathered: BytesMut::new(),
+            buffers: Buffers::default(),
             ready: VecDeque::new(),
             window,
             on_failure: Some(OnFailure(Box::new(on_failure))),
@@ -63,6 +71,10 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
             if self.opener.is_none() {
                 return Poll::Ready(Ok(None));
             }
+            if !self.arrived.is_empty() {
+                self.open_next()?;
+                continue;
+            }
             if self.window.stored == 0 {
                 self.finish()?;
                 continue;
@@ -70,7 +82,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
             match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
-                        self.feed(&data)?;
+                        self.arrived = self.cut(data);
                     }
                 }
                 None => {
@@ -81,26 +93,54 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
         }
     }
 
-    fn feed(&mut self, data: &[u8]) -> Result<(), BodyError> {
-        let drop = usize::try_from(self.window.stored_skip)
-            .unwrap_or(usize::MAX)
-            .min(data.len());
-        self.window.stored_skip -= drop as u64;
-        let (_, data) = data.split_at(drop);
-        let wanted = usize::try_from(self.window.stored)
-            .unwrap_or(usize::MAX)
-            .min(data.len());
-        self.window.stored -= wanted as u64;
+    /// What of a frame is in the window.
+    fn cut(&mut self, mut data: Bytes) -> Bytes {
+        let skip = usize::try_from(self.window.stored_skip).unwrap_or(usize::MAX);
+        let skipped = data.split_to(skip.min(data.len()));
+        self.window.stored_skip -= skipped.len() as u64;
+        data.truncate(usize::try_from(self.window.stored).unwrap_or(usize::MAX));
+        self.window.stored -= data.len() as u64;
+        data
+    }
+
+    /// Opens the next piece of what arrived, or gathers what there is of it.
+    fn open_next(&mut self) -> Result<(), BodyError> {
         let Some(opener) = self.opener.as_mut() else {
             return Ok(());
         };
-        if self.stored.capacity() - self.stored.len() < wanted {
-            self.stored.reserve(wanted.max(GATHER_LEN));
+        let whole_chunk = opener
+            .wanted_chunk()
+            .filter(|len| self.gathered.is_empty() && *len <= self.arrived.len());
+        if let Some(len) = whole_chunk {
+            let sealed = self.arrived.split_to(len);
+            let plain = self.buffers.take(len.saturating_sub(TAG_LEN));
+            opener.push_apart(&sealed, plain, &mut |plain| self.ready.push_back(plain))?;
+        } else {
+            self.gather();
+            let opener = self.opener.as_mut().ok_or(BodyError::Aborted)?;
+            opener.push(&mut self.gathered, &mut |plain| self.ready.push_back(plain))?;
+            if self.gathered.is_empty() {
+                // Nothing must keep the buffer of the chunk that was in it.
+                self.gathered = BytesMut::new();
+            }
         }
-        self.stored.extend_from_slice(data.split_at(wanted).0);
-        let ready = &mut self.ready;
-        opener.push(&mut self.stored, &mut |plain| ready.push_back(plain))?;
+        self.ready.iter().for_each(|plain| self.buffers.lend(plain));
         Ok(())
+    }
+
+    /// Copies what arrived of the next piece; of bytes behind the end, all: the opener refuses them.
+    fn gather(&mut self) {
+        let wanted = self.opener.as_ref().map_or(0, Opener::wanted);
+        if self.gathered.is_empty() {
+            self.gathered = self.buffers.take(wanted);
+            self.gathered.clear();
+        }
+        let missing = match wanted.saturating_sub(self.gathered.len()) {
+            0 => self.arrived.len(),
+            missing => missing.min(self.arrived.len()),
+        };
+        self.gathered
+            .extend_from_slice(&self.arrived.split_to(missing));
     }
 
     fn finish(&mut self) -> Result<(), BodyError> {
@@ -160,6 +200,103 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> HttpBody for OpenBody
     }
 }
 
-/// Stored bytes gathered in one buffer: two chunks, so that a chunk that straddles two reads does
-/// not cost an allocation each time.
-const GATHER_LEN: usize = 2 * 65_552;
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt, StreamBody};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::single::SingleRange;
+    use crate::format::{
+        BulkCipher, ContentHeader, ContentKey, HeaderPrefix, Sealer, SingleSealer, Trailer,
+    };
+    use crate::keys::types::DataKey;
+
+    fn sealed(plaintext: &[u8]) -> (ContentKey, Vec<u8>) {
+        let data_key = DataKey::new([3; 32]);
+        let (header, key) = ContentHeader::new(HeaderPrefix::single([4; 32]), &data_key);
+        let mut sealer = SingleSealer::new(BulkCipher::AwsLc, key, plaintext.len() as u64).unwrap();
+        let mut stored = Vec::new();
+        let mut left = plaintext;
+        while let Some(len) = sealer.next_chunk_len() {
+            let (chunk, rest) = left.split_at(len);
+            left = rest;
+            let mut chunk = chunk.to_vec();
+            let tag = sealer.seal_chunk(&mut chunk).unwrap();
+            stored.extend_from_slice(&chunk);
+            stored.extend_from_slice(tag.as_ref());
+        }
+        stored.extend_from_slice(&sealer.finish(&Trailer::EMPTY).unwrap());
+        (header.verify(&data_key).unwrap(), stored)
+    }
+
+    /// What comes out of `stored` in frames of these sizes, over and over.
+    fn read(
+        opener: Opener,
+        window: Window,
+        stored: &[u8],
+        frames: &[usize],
+    ) -> Result<Vec<u8>, BodyError> {
+        let mut left = Bytes::copy_from_slice(stored);
+        let frames = frames.iter().cycle().map_while(move |len| {
+            let frame = left.split_to((*len).min(left.len()));
+            (!frame.is_empty()).then(|| Ok::<_, Infallible>(Frame::data(frame)))
+        });
+        let source = StreamBody::new(futures_util::stream::iter(frames));
+        let source = source.map_err(|never| match never {});
+        let mut body = OpenBody::new(source, opener, window, |_| {});
+        let mut shown = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            while let Some(frame) = body.frame().await {
+                shown.extend_from_slice(&frame?.into_data().unwrap());
+            }
+            Ok(shown)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn any_framing_shows_the_same(
+            len in 1..300_000_usize, frames in prop::collection::vec(1..200_000_usize, 1..5),
+            first: prop::sample::Index, span in 0..200_000_u64, before in 0..100_000_usize,
+            broken: Option<prop::sample::Index>,
+        ) {
+            let plaintext: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let (key, mut stored) = sealed(&plaintext);
+            let stored_len = stored.len() as u64;
+            if let Some(broken) = broken {
+                stored[broken.index(len)] ^= 1;
+            }
+            let whole = Opener::single(BulkCipher::AwsLc, &key, stored_len).unwrap();
+            let window =
+                Window { stored_skip: 0, stored: stored_len, skip: 0, show: len as u64 };
+            let shown = read(whole, window, &stored, &frames);
+            prop_assert_eq!(shown.is_err(), broken.is_some());
+            prop_assert!(shown.is_err() || shown.unwrap() == plaintext);
+
+            let first = first.index(len) as u64;
+            let range = SingleRange::new(stored_len, first, first + span).unwrap().unwrap();
+            let part = Opener::single_span(BulkCipher::AwsLc, &key, stored_len, range.chunks());
+            let span = range.stored();
+            let before = before.min(span.first as usize);
+            let window = Window {
+                stored_skip: before as u64,
+                stored: span.last - span.first + 1,
+                skip: range.skip(),
+                show: range.take(),
+            };
+            let stored = &stored[span.first as usize - before..];
+            if broken.is_none() {
+                let shown = read(part.unwrap(), window, stored, &frames).unwrap();
+                prop_assert!(shown == plaintext[first as usize..][..range.take() as usize]);
+            }
+        }
+    }
+}

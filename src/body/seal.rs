@@ -1,5 +1,5 @@
-//! Plaintext in, ciphertext out: gathers each chunk once, seals it in place, and holds the last
-//! one back until the source has proved itself.
+//! Plaintext in, ciphertext out: seals each chunk out of the frame that holds it, or gathers it if
+//! several do, and holds the last one back until the source has proved itself.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,6 +9,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use super::BodyError;
+use super::buffers::Buffers;
 use super::claimed::ProvenBody;
 use crate::auth::PayloadProof;
 use crate::format::TAG_LEN;
@@ -26,8 +27,9 @@ pub struct SealBody<S, K> {
     sealer: Option<K>,
     // Plaintext that arrived but does not belong to the chunk in hand.
     pending: Bytes,
-    // The chunk in hand; its capacity leaves room for the tag.
+    // The chunk in hand, if it arrives in several frames.
     chunk: BytesMut,
+    buffers: Buffers,
     prologue: Bytes,
     // Plaintext bytes not yet sealed, and stored bytes not yet handed out.
     unsealed: u64,
@@ -48,6 +50,7 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
             sealer: Some(sealer),
             pending: Bytes::new(),
             chunk: BytesMut::new(),
+            buffers: Buffers::default(),
             outcome: Some(sender),
         };
         (body, receiver)
@@ -60,31 +63,48 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
         let Some(len) = self.sealer.as_ref().and_then(Sealer::next_chunk_len) else {
             return Poll::Ready(Ok(None));
         };
-        ready!(self.poll_gather(cx, len))?;
         let is_last = self.unsealed == len as u64;
-        if !is_last {
-            return Poll::Ready(
-                self.seal_chunk()
-                    .map(|()| Some(self.chunk.split().freeze())),
-            );
+        if !is_last && self.chunk.is_empty() {
+            ready!(self.poll_pending(cx))?;
+            if self.pending.len() >= len {
+                return Poll::Ready(self.seal_apart(len).map(Some));
+            }
         }
-        ready!(self.poll_source_end(cx))?;
-        Poll::Ready(self.complete().map(Some))
+        ready!(self.poll_gather(cx, len, is_last))?;
+        if is_last {
+            ready!(self.poll_source_end(cx))?;
+            return Poll::Ready(self.complete().map(Some));
+        }
+        Poll::Ready(self.seal_gathered().map(|()| Some(self.hand_out())))
     }
 
-    /// Fills the chunk in hand up to `len` bytes: the one copy of every plaintext byte.
-    fn poll_gather(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<Result<(), BodyError>> {
+    /// Waits until there is plaintext at hand.
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        while self.pending.is_empty() {
+            match ready!(self.source.poll_plain(cx)) {
+                Some(data) => self.pending = data?,
+                // The verifier counts bytes, so a short source has failed already.
+                None => return Poll::Ready(Err(BodyError::Aborted)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Fills the chunk in hand up to `len` bytes.
+    fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+        is_last: bool,
+    ) -> Poll<Result<(), BodyError>> {
         if self.chunk.is_empty() {
-            self.chunk.reserve(len + TAG_LEN);
+            // Room for what comes behind it, too.
+            let end = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+            self.chunk = self.buffers.take(if is_last { end } else { len + TAG_LEN });
+            self.chunk.clear();
         }
         while self.chunk.len() < len {
-            if self.pending.is_empty() {
-                match ready!(self.source.poll_plain(cx)) {
-                    Some(data) => self.pending = data?,
-                    // The verifier counts bytes, so a short source has failed already.
-                    None => return Poll::Ready(Err(BodyError::Aborted)),
-                }
-            }
+            ready!(self.poll_pending(cx))?;
             let take = self.pending.len().min(len - self.chunk.len());
             self.chunk.extend_from_slice(&self.pending.split_to(take));
         }
@@ -104,7 +124,19 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
         }
     }
 
-    fn seal_chunk(&mut self) -> Result<(), BodyError> {
+    /// Seals the next chunk, of `len` bytes, out of the frame that holds all of it.
+    fn seal_apart(&mut self, len: usize) -> Result<Bytes, BodyError> {
+        let sealer = self.sealer.as_mut().ok_or(BodyError::Aborted)?;
+        let plain = self.pending.split_to(len);
+        let mut stored = self.buffers.take(len + TAG_LEN);
+        let (sealed, tag) = stored.split_at_mut(len);
+        tag.copy_from_slice(sealer.seal_chunk_apart(&plain, sealed)?.as_ref());
+        self.unsealed -= len as u64;
+        self.chunk = stored;
+        Ok(self.hand_out())
+    }
+
+    fn seal_gathered(&mut self) -> Result<(), BodyError> {
         let sealer = self.sealer.as_mut().ok_or(BodyError::Aborted)?;
         self.unsealed -= self.chunk.len() as u64;
         let tag = sealer.seal_chunk(&mut self.chunk)?;
@@ -112,9 +144,15 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
         Ok(())
     }
 
+    fn hand_out(&mut self) -> Bytes {
+        let stored = std::mem::take(&mut self.chunk).freeze();
+        self.buffers.lend(&stored);
+        stored
+    }
+
     fn complete(&mut self) -> Result<Bytes, BodyError> {
         let proof = self.source.take_proof().ok_or(BodyError::Aborted)?;
-        self.seal_chunk()?;
+        self.seal_gathered()?;
         let sealer = self.sealer.take().ok_or(BodyError::Aborted)?;
         let end = sealer.finish(&sealed_checksums(&proof)?)?;
         self.chunk.extend_from_slice(&end);
@@ -122,7 +160,7 @@ impl<S: ProvenBody, K: Sealer> SealBody<S, K> {
             // Nobody listens when the client went away: then nobody needs it.
             let _ = outcome.send(Ok(proof));
         }
-        Ok(self.chunk.split().freeze())
+        Ok(std::mem::take(&mut self.chunk).freeze())
     }
 }
 

@@ -1,7 +1,9 @@
-//! AES-256-GCM in place with detached tags, by either of two libraries behind one type.
+//! AES-256-GCM with detached tags, in place or from one buffer into another, by either of two
+//! libraries behind one type.
 
 use std::fmt;
 
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use aws_lc_rs::aead::{self, LessSafeKey, UnboundKey};
 use thiserror::Error;
@@ -84,6 +86,33 @@ impl BodyCipher {
         }
     }
 
+    /// Encrypts `plain` into `sealed`, which is as long.
+    pub(super) fn seal_apart(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        plain: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<Tag, CipherError> {
+        match &self.0 {
+            Library::AwsLc(key) => {
+                let nonce = aead::Nonce::assume_unique_for_key(nonce.into_bytes());
+                let mut tag = [0; TAG_LEN];
+                let aad = aead::Aad::from(aad);
+                key.seal_out_of_place_scatter(nonce, aad, plain, sealed, &[], &mut tag)
+                    .map_err(|_| CipherError)?;
+                Ok(Tag(tag))
+            }
+            Library::AesGcm(key) => {
+                let data = InOutBuf::new(plain, sealed).map_err(|_| CipherError)?;
+                let tag = key
+                    .encrypt_inout_detached(&nonce.into_bytes().into(), aad, data)
+                    .map_err(|_| CipherError)?;
+                Ok(Tag(tag.into()))
+            }
+        }
+    }
+
     /// Decrypts `data` in place if the tag is right; what `data` holds otherwise must not be used.
     pub(super) fn open(
         &self,
@@ -102,6 +131,30 @@ impl BodyCipher {
             Library::AesGcm(key) => key
                 .decrypt_inout_detached(&nonce.into_bytes().into(), aad, data.into(), tag.into())
                 .map_err(|_| CipherError),
+        }
+    }
+
+    /// Decrypts `sealed` into `plain`, which is as long, if the tag is right; what `plain` holds
+    /// otherwise must not be used.
+    pub(super) fn open_apart(
+        &self,
+        nonce: Nonce,
+        aad: &[u8],
+        sealed: (&[u8], &[u8; TAG_LEN]),
+        plain: &mut [u8],
+    ) -> Result<(), CipherError> {
+        let (sealed, tag) = sealed;
+        match &self.0 {
+            Library::AwsLc(key) => {
+                let nonce = aead::Nonce::assume_unique_for_key(nonce.into_bytes());
+                key.open_separate_gather(nonce, aead::Aad::from(aad), sealed, tag, plain)
+                    .map_err(|_| CipherError)
+            }
+            Library::AesGcm(key) => {
+                let data = InOutBuf::new(sealed, plain).map_err(|_| CipherError)?;
+                key.decrypt_inout_detached(&nonce.into_bytes().into(), aad, data, tag.into())
+                    .map_err(|_| CipherError)
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Opens a stored body chunk by chunk, in place, in the buffer that gathered it.
+//! Opens a stored body chunk by chunk: in place, in the buffer that gathered it, or straight out of
+//! the buffer it arrived in.
 
 use std::sync::Arc;
 
@@ -146,6 +147,39 @@ impl Opener {
             State::Segmented(opener) => opener.push(stored, out),
             State::Failed(error) => Err(*error),
         };
+        self.settle(result)
+    }
+
+    /// Stored bytes of the next piece, if that is a chunk with its tag: what
+    /// [`Opener::push_apart`] takes.
+    pub fn wanted_chunk(&self) -> Option<usize> {
+        match &self.state {
+            State::Single(opener) => opener.wanted_chunk(),
+            State::Segmented(opener) => opener.wanted_chunk(),
+            State::Failed(_) => None,
+        }
+    }
+
+    /// Opens the next chunk out of a buffer that is not ours to write to, into `plain`.
+    ///
+    /// `sealed` is exactly the [`Opener::wanted_chunk`] bytes that come next, behind whatever was
+    /// pushed before; `plain` has the length of the chunk without its tag, and any content.
+    pub fn push_apart(
+        &mut self,
+        sealed: &[u8],
+        plain: BytesMut,
+        out: &mut impl FnMut(Bytes),
+    ) -> Result<(), OpenError> {
+        let result = match &mut self.state {
+            State::Single(opener) => opener.push_apart(sealed, plain, out),
+            State::Segmented(opener) => opener.push_apart(sealed, plain, out),
+            State::Failed(error) => Err(*error),
+        };
+        self.settle(result)
+    }
+
+    /// A failure is final.
+    fn settle(&mut self, result: Result<(), OpenError>) -> Result<(), OpenError> {
         if let Err(error) = result {
             self.state = State::Failed(error);
         }

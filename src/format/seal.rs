@@ -1,4 +1,4 @@
-//! Seals a body chunk by chunk, in place, in buffers of the caller.
+//! Seals a body chunk by chunk, in buffers of the caller.
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::chunk::Chunking;
 use super::cipher::{BodyCipher, BulkCipher, Tag};
 use super::derive::{BodyKey, ContentKey, FreshContentKey};
-use super::nonce::SealNonces;
+use super::nonce::{Nonce, SealNonces};
 use super::segment::{PartNumber, SegmentFields};
 use super::sizes::{SizeError, segment_stored_len, single_stored_len};
 use super::trailer::Trailer;
@@ -34,6 +34,10 @@ pub trait Sealer {
     /// Encrypts the next chunk in place; its tag is stored behind it. After an error of the cipher
     /// the body cannot be completed.
     fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError>;
+
+    /// Encrypts the next chunk from one buffer into another of the same length; otherwise as
+    /// [`Sealer::seal_chunk`].
+    fn seal_chunk_apart(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Tag, SealError>;
 
     /// What is stored behind the last chunk. An error unless every chunk is sealed.
     fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError>;
@@ -134,6 +138,10 @@ impl Sealer for SingleSealer {
         self.chunks.seal_chunk(chunk)
     }
 
+    fn seal_chunk_apart(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Tag, SealError> {
+        self.chunks.seal_chunk_apart(plain, sealed)
+    }
+
     fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError> {
         let sealed = self.chunks.seal_trailer(trailer)?;
         Ok(Bytes::copy_from_slice(&sealed))
@@ -231,6 +239,10 @@ impl Sealer for SegmentSealer {
         self.chunks.seal_chunk(chunk)
     }
 
+    fn seal_chunk_apart(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Tag, SealError> {
+        self.chunks.seal_chunk_apart(plain, sealed)
+    }
+
     fn finish(self, trailer: &Trailer) -> Result<Bytes, SealError> {
         let mut end = vec![0; padding_len(&self.chunks.chunking)];
         end.extend_from_slice(&self.chunks.seal_trailer(trailer)?);
@@ -260,18 +272,34 @@ impl ChunkSealer {
     }
 
     pub(super) fn seal_chunk(&mut self, chunk: &mut [u8]) -> Result<Tag, SealError> {
-        let expected = self.next_chunk_len();
-        if expected != Some(chunk.len()) {
-            return Err(SealError::ChunkLength {
-                expected: expected.unwrap_or_default(),
-                got: chunk.len(),
-            });
-        }
-        // The nonce is spent before the cipher runs, so that no error can bring it back.
-        let nonce = self.nonces.next_chunk().ok_or(SealError::Cipher)?;
+        self.check_len(chunk.len())?;
+        let nonce = self.nonce()?;
         let sealed = self.cipher.seal(nonce, NO_AAD, chunk);
         self.failed |= sealed.is_err();
         sealed.map_err(|_| SealError::Cipher)
+    }
+
+    fn seal_chunk_apart(&mut self, plain: &[u8], sealed: &mut [u8]) -> Result<Tag, SealError> {
+        self.check_len(plain.len())?;
+        let nonce = self.nonce()?;
+        let tag = self.cipher.seal_apart(nonce, NO_AAD, plain, sealed);
+        self.failed |= tag.is_err();
+        tag.map_err(|_| SealError::Cipher)
+    }
+
+    fn check_len(&self, got: usize) -> Result<(), SealError> {
+        match self.next_chunk_len() {
+            Some(expected) if expected == got => Ok(()),
+            expected => Err(SealError::ChunkLength {
+                expected: expected.unwrap_or_default(),
+                got,
+            }),
+        }
+    }
+
+    /// The nonce is spent before the cipher runs, so that no error can bring it back.
+    fn nonce(&mut self) -> Result<Nonce, SealError> {
+        self.nonces.next_chunk().ok_or(SealError::Cipher)
     }
 
     pub(super) fn seal_trailer(self, trailer: &Trailer) -> Result<[u8; TRAILER_LEN], SealError> {

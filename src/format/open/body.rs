@@ -38,6 +38,22 @@ impl BodyOpener {
         Ok(sealed.freeze())
     }
 
+    /// Opens `chunk || tag` into `plain`, which is as long as the chunk.
+    fn chunk_apart(
+        &self,
+        (index, count): (u32, u32),
+        sealed: &[u8],
+        mut plain: BytesMut,
+    ) -> Result<Bytes, OpenError> {
+        let sealed = sealed
+            .split_last_chunk::<TAG_LEN>()
+            .ok_or(OpenError::Truncated)?;
+        self.cipher
+            .open_apart(self.base.chunk(index, count), NO_AAD, sealed, &mut plain)
+            .map_err(|_| OpenError::ChunkTag)?;
+        Ok(plain.freeze())
+    }
+
     pub(in crate::format) fn trailer(
         &self,
         sealed: [u8; TRAILER_LEN],
@@ -103,6 +119,21 @@ impl ChunkOpener {
         let chunk = self.body.chunk(self.next, self.chunking.count(), sealed)?;
         self.next += 1;
         Ok(Some(chunk))
+    }
+
+    /// Opens the next chunk, which `sealed` is, into `plain`.
+    pub(in crate::format) fn next_apart(
+        &mut self,
+        sealed: &[u8],
+        plain: BytesMut,
+    ) -> Result<Bytes, OpenError> {
+        if self.wanted() != Some(sealed.len()) {
+            return Err(OpenError::Span);
+        }
+        let place = (self.next, self.chunking.count());
+        let chunk = self.body.chunk_apart(place, sealed, plain)?;
+        self.next += 1;
+        Ok(chunk)
     }
 
     /// Opens the trailer if it has been gathered.

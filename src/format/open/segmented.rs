@@ -110,6 +110,27 @@ impl SegmentedOpener {
         }
     }
 
+    pub(super) fn wanted_chunk(&self) -> Option<usize> {
+        match &self.stage {
+            Stage::Chunks(segment) => segment.wanted(),
+            Stage::Header | Stage::Padding { .. } | Stage::Trailer(_) | Stage::End => None,
+        }
+    }
+
+    pub(super) fn push_apart(
+        &mut self,
+        sealed: &[u8],
+        plain: BytesMut,
+        out: &mut impl FnMut(Bytes),
+    ) -> Result<(), OpenError> {
+        let Stage::Chunks(segment) = &mut self.stage else {
+            return Err(OpenError::Span);
+        };
+        let chunk = segment.next_apart(sealed, plain)?;
+        self.release(chunk, out);
+        Ok(())
+    }
+
     pub(super) fn finish(self) -> Result<Opened, OpenError> {
         match self.stage {
             Stage::End if self.held.is_none() => Ok(Opened {

@@ -50,11 +50,7 @@ impl SingleOpener {
         out: &mut impl FnMut(Bytes),
     ) -> Result<(), OpenError> {
         while let Some(chunk) = self.chunks.next(stored)? {
-            if self.whole && self.chunks.wanted().is_none() {
-                self.held = Some(chunk);
-            } else {
-                self.release(chunk, out);
-            }
+            self.opened(chunk, out);
         }
         if self.chunks.wanted().is_some() {
             return Ok(());
@@ -72,6 +68,30 @@ impl SingleOpener {
             self.release(chunk, out);
         }
         Ok(())
+    }
+
+    pub(super) fn wanted_chunk(&self) -> Option<usize> {
+        self.chunks.wanted()
+    }
+
+    pub(super) fn push_apart(
+        &mut self,
+        sealed: &[u8],
+        plain: BytesMut,
+        out: &mut impl FnMut(Bytes),
+    ) -> Result<(), OpenError> {
+        let chunk = self.chunks.next_apart(sealed, plain)?;
+        self.opened(chunk, out);
+        Ok(())
+    }
+
+    /// Releases the chunk that was opened last, unless the trailer comes behind it.
+    fn opened(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) {
+        if self.whole && self.chunks.wanted().is_none() {
+            self.held = Some(chunk);
+        } else {
+            self.release(chunk, out);
+        }
     }
 
     fn release(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) {

@@ -29,16 +29,23 @@ fn pattern(len: usize) -> Vec<u8> {
     period.iter().copied().cycle().take(len).collect()
 }
 
-/// The whole stored body.
+/// The whole stored body. Every other chunk is sealed into another buffer.
 fn seal(mut sealer: impl Sealer, plaintext: &[u8], trailer: &Trailer) -> Vec<u8> {
     let stored_len = sealer.stored_len();
     let mut stored = sealer.prologue().to_vec();
     let mut left = plaintext;
+    let mut apart = false;
     while let Some(length) = sealer.next_chunk_len() {
-        let (chunk, rest) = left.split_at(length);
+        let (plain, rest) = left.split_at(length);
         left = rest;
-        let mut chunk = chunk.to_vec();
-        let tag = sealer.seal_chunk(&mut chunk).unwrap();
+        let mut chunk = plain.to_vec();
+        let tag = if apart {
+            chunk.fill(0xFF);
+            sealer.seal_chunk_apart(plain, &mut chunk).unwrap()
+        } else {
+            sealer.seal_chunk(&mut chunk).unwrap()
+        };
+        apart = !apart;
         stored.extend_from_slice(&chunk);
         stored.extend_from_slice(tag.as_ref());
     }
@@ -61,7 +68,8 @@ fn seal_single(
 }
 
 /// Pushes `stored` in pieces of these sizes, over and over, and checks on the way that a failure
-/// is final. Returns what was released, and how it ended.
+/// is final. Whole chunks at the beginning of pieces of odd sizes are opened into another buffer.
+/// Returns what was released, and how it ended.
 fn open(
     mut opener: Opener,
     stored: &[u8],
@@ -74,8 +82,23 @@ fn open(
     for step in steps {
         let (piece, rest) = left.split_at(step.min(left.len()));
         left = rest;
+        let mut pushed = Ok(());
+        let mut piece = piece;
+        while pushed.is_ok()
+            && step % 2 == 1
+            && buffer.is_empty()
+            && let Some(length) = opener.wanted_chunk()
+            && let Some((chunk, behind)) = piece.split_at_checked(length)
+        {
+            let plain = BytesMut::from(vec![0xFF; length - TAG_LEN].as_slice());
+            pushed = opener.push_apart(chunk, plain, &mut release);
+            piece = behind;
+        }
         buffer.extend_from_slice(piece);
-        if let Err(error) = opener.push(&mut buffer, &mut release) {
+        let pushed = pushed.and_then(|()| opener.push(&mut buffer, &mut release));
+        if let Err(error) = pushed {
+            let apart = opener.push_apart(&[], BytesMut::new(), &mut release);
+            assert_eq!(apart, Err(error), "a failed opener stays failed");
             let again = opener.push(&mut BytesMut::new(), &mut release);
             assert_eq!(again, Err(error), "a failed opener stays failed");
             assert_eq!(opener.finish().unwrap_err(), error);

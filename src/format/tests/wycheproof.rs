@@ -16,10 +16,18 @@ fn check(choice: BulkCipher, test: &Test) {
     let result = cipher.open(nonce(), &test.aad, &mut opened, tag);
     let mut sealed = test.pt.to_vec();
     let own_tag = cipher.seal(nonce(), &test.aad, &mut sealed).unwrap();
+    let mut opened_apart = vec![0xFF; test.ct.len()];
+    let stored = (test.ct.as_ref(), tag);
+    let apart = cipher.open_apart(nonce(), &test.aad, stored, &mut opened_apart);
+    assert_eq!(apart, result, "case {}", test.tc_id);
+    let mut sealed_apart = vec![0xFF; test.pt.len()];
+    let apart = cipher.seal_apart(nonce(), &test.aad, &test.pt, &mut sealed_apart);
+    assert_eq!((apart, &sealed_apart), (Ok(own_tag), &sealed));
     match test.result {
         TestResult::Valid | TestResult::Acceptable => {
             assert!(result.is_ok(), "case {}", test.tc_id);
             assert_eq!(opened, test.pt.as_ref());
+            assert_eq!(opened_apart, test.pt.as_ref());
             assert_eq!((sealed.as_slice(), &own_tag.0), (test.ct.as_ref(), tag));
         }
         TestResult::Invalid => assert!(result.is_err(), "case {}", test.tc_id),
