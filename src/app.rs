@@ -342,8 +342,9 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Switches core dumps off: they would hold keys.
-pub fn harden() {
+/// Switches off what the process must not have: core dumps, which would hold keys, and huge pages,
+/// which made a small proxy twice as large.
+pub fn prepare_process() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit {
         current: Some(0),
@@ -351,6 +352,8 @@ pub fn harden() {
     };
     // Where the limit cannot be changed, the operator's is in force.
     let _ = setrlimit(Resource::Core, none);
+    // Kernels without huge pages refuse it, and need it not.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// The runtime of everything but requests: those run on [`Threads`].

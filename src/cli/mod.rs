@@ -70,7 +70,7 @@ impl CommandError {
 /// usage or configuration.
 pub fn main() -> ExitCode {
     // Core dumps hold keys.
-    crate::app::harden();
+    crate::app::prepare_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

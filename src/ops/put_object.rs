@@ -1,6 +1,7 @@
 //! PutObject: the body is sealed as it arrives, and nothing is stored unless all that the client
 //! claimed about it holds (s3-operations 3.1).
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use hyper::Response;
 use tokio::sync::oneshot::Receiver;
@@ -40,6 +41,9 @@ pub async fn put_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
     };
     if let Some(sealing) = &sealing {
         add_metadata(&mut upstream.headers, sealing)?;
+        // S3's default, said aloud: some servers guess from the bytes, and these are ciphertext.
+        let kind = upstream.headers.entry(CONTENT_TYPE);
+        kind.or_insert(HeaderValue::from_static("binary/octet-stream"));
     }
     let body = request.into_claimed_body(cx, verifier);
     if let Some(sealing) = sealing {

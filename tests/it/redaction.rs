@@ -134,7 +134,7 @@ fn signature(request: &Request<Full<Bytes>>) -> String {
 async fn use_all_of_it(proxy: &Proxy, secrets: &mut Secrets) -> Vec<Answer> {
     let client = proxy.client();
     let liar = Identity {
-        id: "APP",
+        id: "APP-OF-THE-TESTS",
         secret: "a-wrong-secret-of-somebody",
     };
     secrets.add("a wrong secret", liar.secret);

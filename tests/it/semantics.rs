@@ -548,6 +548,25 @@ async fn p29_p30_d1_one_size_and_one_etag_that_is_no_md5() {
 }
 
 #[tokio::test]
+async fn d20_an_object_without_a_type_gets_the_default_of_s3() {
+    let upstream = Chaos::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    for (sent, stored) in [
+        (None, "binary/octet-stream"),
+        (Some("text/plain"), "text/plain"),
+    ] {
+        upstream.forget();
+        let mut put = proxy.client().draft("PUT", OBJECT).body("contents");
+        if let Some(sent) = sent {
+            put = put.header("content-type", sent);
+        }
+        assert_eq!(put.send().await.status, 200);
+        let asked = upstream.only();
+        assert_eq!(asked.head.header("content-type"), Some(stored));
+    }
+}
+
+#[tokio::test]
 async fn p30_d7_conditions_are_the_upstreams_to_decide() {
     const HEX: &str = "00112233445566778899aabbccddeeff";
     let upstream = Chaos::start().await;

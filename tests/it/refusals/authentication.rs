@@ -22,7 +22,8 @@ async fn p42_other_signature_versions_are_refused() {
     let get = |target: &str| gate.client.unsigned("GET", target);
     let v2 = by_header("AWS APP:bWFjbWFjbWFjbWFjbWFjbWFjbWE=");
     gate.refuses("V2 header", v2, 400, "InvalidRequest").await;
-    let v2 = get("/bucket/object?AWSAccessKeyId=APP&Signature=c2ln&Expires=4102444800");
+    let v2 =
+        get("/bucket/object?AWSAccessKeyId=APP-OF-THE-TESTS&Signature=c2ln&Expires=4102444800");
     let answer = gate.refuses("V2 query", v2, 400, "InvalidRequest").await;
     assert!(
         answer
@@ -30,7 +31,7 @@ async fn p42_other_signature_versions_are_refused() {
             .ends_with("Please use AWS4-HMAC-SHA256.")
     );
     let v4a = by_header(
-        "AWS4-ECDSA-P256-SHA256 Credential=APP/20260101/s3/aws4_request, \
+        "AWS4-ECDSA-P256-SHA256 Credential=APP-OF-THE-TESTS/20260101/s3/aws4_request, \
          SignedHeaders=host;x-amz-date, Signature=3045",
     );
     gate.refuses("V4A header", v4a, 501, "NotImplemented").await;
@@ -73,7 +74,7 @@ async fn p39_p41_only_the_right_secret_and_region_are_let_in() {
     .await;
 
     let liar = Identity {
-        id: "APP",
+        id: "APP-OF-THE-TESTS",
         secret: "another-secret",
     };
     let forged = Client::new(gate.proxy.address, liar).draft("GET", OBJECT);
@@ -90,7 +91,7 @@ async fn p39_p41_only_the_right_secret_and_region_are_let_in() {
             .element("CanonicalRequest")
             .starts_with("GET\n/bucket/object\n")
     );
-    assert_eq!(answer.element("AWSAccessKeyId"), "APP");
+    assert_eq!(answer.element("AWSAccessKeyId"), "APP-OF-THE-TESTS");
     assert_eq!(answer.element("SignatureProvided").len(), 64);
 
     let abroad = gate.client.draft("GET", OBJECT).region("eu-central-1");
@@ -260,8 +261,8 @@ async fn malformed_authentication_is_refused() {
             value.replace("aws4_request", "aws5_request")
         }),
         ("another date", |value| {
-            let (head, scope) = value.split_once("APP/").unwrap();
-            format!("{head}APP/20200101{}", &scope[8..])
+            let (head, scope) = value.split_once("APP-OF-THE-TESTS/").unwrap();
+            format!("{head}APP-OF-THE-TESTS/20200101{}", &scope[8..])
         }),
         ("another component", |value| format!("{value}, Extra=1")),
     ];
@@ -304,7 +305,7 @@ async fn one_mechanism_at_a_time() {
     gate.refuses("header and presigned", both, 400, "InvalidArgument")
         .await;
     for query in [
-        "AWSAccessKeyId=APP&Signature=c2ln&Expires=1",
+        "AWSAccessKeyId=APP-OF-THE-TESTS&Signature=c2ln&Expires=1",
         "Signature=c2ln",
     ] {
         let both = gate.client.draft("GET", &format!("{OBJECT}?{query}"));
@@ -331,7 +332,7 @@ async fn p48_errors_of_head_have_no_body() {
     let gate = Gate::start(Options::default()).await;
     let head = |target: &str| gate.client.draft("HEAD", target);
     let liar = Identity {
-        id: "APP",
+        id: "APP-OF-THE-TESTS",
         secret: "another-secret",
     };
     let liar = Client::new(gate.proxy.address, liar);

@@ -21,6 +21,8 @@ pub enum May {
     BeAdded,
     /// Only without the proxy; where both have it, it is equal.
     BeDropped,
+    /// Equal, or this through the proxy, whatever it is without.
+    Become(&'static str),
 }
 
 /// Of the headers.
@@ -33,6 +35,11 @@ pub const HEADERS: &[Allowed] = &[
         "D1: the upstream hashes ciphertext; shown with -0",
     ),
     allow("x-amz-version-id", May::Differ, "random; two buckets"),
+    allow(
+        "content-type",
+        May::Become("binary/octet-stream"),
+        "D20: of an object put without one, which SeaweedFS guesses",
+    ),
     allow(
         "x-amz-request-id",
         May::Vary,

@@ -204,6 +204,7 @@ fn is_allowed(may: Option<May>, direct: &[String], proxied: &[String]) -> bool {
         Some(May::Differ) => direct.len() == proxied.len(),
         Some(May::BeAdded) => direct.is_empty() || direct == proxied,
         Some(May::BeDropped) => proxied.is_empty() || direct == proxied,
+        Some(May::Become(value)) => proxied == [value] || direct == proxied,
     }
 }
 
@@ -232,10 +233,10 @@ fn tokens(document: &str) -> Vec<(String, String)> {
             Some(May::Differ) if !tag.starts_with('/') => {
                 out.push((tag.to_owned(), "*".to_owned()));
             }
-            Some(May::Differ) | None if !dropping => {
+            Some(May::Differ | May::Become(_)) | None if !dropping => {
                 out.push((tag.to_owned(), text.trim().to_owned()));
             }
-            Some(May::Differ) | None => {}
+            Some(May::Differ | May::Become(_)) | None => {}
         }
     }
     out
