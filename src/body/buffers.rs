@@ -43,8 +43,8 @@ impl Buffers {
     }
 }
 
-/// What a body holds on to at most: as much as hyper queues of it, and one chunk of 64 KiB more.
-const HELD_MAX: usize = 6 * 65_552;
+/// What a body holds on to at most: what hyper queues of it, and a chunk of 64 KiB more.
+const HELD_MAX: usize = 4 * 65_552;
 
 #[cfg(test)]
 mod tests {
@@ -75,9 +75,9 @@ mod tests {
             buffers.lend(&chunk);
             std::mem::forget(part);
         }
-        assert!(buffers.held <= HELD_MAX && buffers.lent.len() == 6);
+        assert!(buffers.held <= HELD_MAX && buffers.lent.len() == 4);
         let huge = buffers.take(8 << 20).freeze();
         buffers.lend(&huge);
-        assert_eq!(buffers.lent.len(), 6);
+        assert_eq!(buffers.lent.len(), 4);
     }
 }

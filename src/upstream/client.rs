@@ -131,8 +131,8 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// Read and write buffer of a connection: 64 KiB costs 1.1 to 1.3 times the CPU.
-const HTTP1_BUFFER_LEN: usize = 256 * 1024;
+/// Read and write buffer of a connection, as large as those of the server for the same reasons.
+const HTTP1_BUFFER_LEN: usize = 128 * 1024;
 
 /// S3 answers with a header per piece of user metadata.
 const RESPONSE_HEADERS_MAX: usize = 256;
