@@ -2,8 +2,8 @@
 //! a header (AWS, "Signature Version 4 for API requests", what is special about S3).
 //!
 //! `aws-sigv4`'s own request signer would derive the signing key anew for every request and
-//! canonicalise through intermediate strings; see decision 0012. Its two HMAC
-//! functions are used, and its signer is the judge in the tests.
+//! canonicalise through intermediate strings; see decision 0012. It derives the
+//! keys, and its signer is the judge in the tests.
 
 use std::borrow::Cow;
 

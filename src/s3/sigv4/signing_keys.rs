@@ -7,29 +7,29 @@ use std::{
     time::SystemTime,
 };
 
-use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use aws_lc_rs::hmac;
+use aws_sigv4::sign::v4::generate_signing_key;
+use data_encoding::HEXLOWER;
 use subtle::ConstantTimeEq;
 
 use super::timestamp::Timestamp;
 use crate::secret::Secret;
 
 /// A `SigV4` signing key: one secret, one date, one region, service `s3`.
-pub struct SigningKey(Secret<[u8; SIGNING_KEY_LEN]>);
+///
+/// Kept as a prepared HMAC: both its pads are hashed once for all signatures.
+pub struct SigningKey(hmac::Key);
 
 impl SigningKey {
     /// Derives the key (AWS, "Create a signed request", step 4).
     pub fn derive(secret: &str, at: &Timestamp, region: &str) -> Self {
         let derived = generate_signing_key(secret, SystemTime::from(at.at()), region, SERVICE);
-        let mut key = [0; SIGNING_KEY_LEN];
-        for (slot, byte) in key.iter_mut().zip(derived.as_ref()) {
-            *slot = *byte;
-        }
-        Self(Secret::new(key))
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 
     /// The lower-case hex signature of a string to sign.
     pub fn sign(&self, string_to_sign: &[u8]) -> String {
-        calculate_signature(self.0.expose(), string_to_sign)
+        HEXLOWER.encode(hmac::sign(&self.0, string_to_sign).as_ref())
     }
 
     /// Whether `claimed` is the signature of a string to sign, in constant time.
@@ -110,8 +110,6 @@ struct Entry {
 
 /// The service in every credential scope.
 pub const SERVICE: &str = "s3";
-
-const SIGNING_KEY_LEN: usize = 32;
 
 /// A presigned request may be a week old and clocks differ: nine dates are in use at most.
 const MAX_DATES: usize = 16;
