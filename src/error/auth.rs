@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::auth::{AuthError, MAX_SKEW_MILLISECONDS, Place, SignatureMismatch};
 use crate::s3::error_code::{ErrorCode, S3Error};
 
-/// The S3 error for a failed authentication (s3-operations 6).
+/// The S3 error for a failed authentication.
 pub(super) fn to_s3(error: &AuthError) -> S3Error {
     let s3 = S3Error::with_message(code(error), error.message());
     match error {

@@ -4,7 +4,7 @@ use crate::auth::PayloadError;
 use crate::s3::chunked::ChunkedError;
 use crate::s3::error_code::{ErrorCode, S3Error};
 
-/// The S3 error for a refused body (s3-operations 7).
+/// The S3 error for a refused body.
 pub(super) fn to_s3(error: &PayloadError) -> S3Error {
     let s3 = S3Error::with_message(code(error), error.message());
     match error {

@@ -5,6 +5,7 @@
 //! | [`semantics`] | what clients can rely on, in numbered promises, and where S3 differs |
 //! | [`threat_model`] | what is refused, what is not detected, what is trusted |
 //! | [`operations`] | running it, keys, failures |
+//! | [`keys`] | the hierarchy of keys, providers, caches, and who may open what |
 //! | [`metrics`] | every metric, its labels, and what to watch |
 //! | [`clients`] | settings for aws cli, boto3, s5cmd, rclone, s3cmd |
 //! | [`performance`] | how speed and memory are measured |
@@ -33,6 +34,10 @@ pub mod operations {
     //! [clients]: super::clients
     //! [semantics]: super::semantics
     #![doc = include_str!("operations.md")]
+}
+
+pub mod keys {
+    #![doc = include_str!("keys.md")]
 }
 
 pub mod metrics {

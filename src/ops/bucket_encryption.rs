@@ -1,5 +1,5 @@
 //! GetBucketEncryption and its siblings: answered from the rules, because what the upstream says
-//! is about its own encryption (s3-operations 3.13).
+//! is about its own encryption.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};

@@ -156,7 +156,7 @@ impl SealPlan {
     }
 }
 
-/// Whether the encryption context is shown: only by what wrote it (s3-operations 8.3).
+/// Whether the encryption context is shown: only by what wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShowContext {
     /// PutObject, CopyObject, CreateMultipartUpload.

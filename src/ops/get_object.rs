@@ -1,4 +1,4 @@
-//! GetObject: whole objects and ranges, opened as they arrive (s3-operations 3.2).
+//! GetObject: whole objects and ranges, opened as they arrive.
 
 use std::sync::Arc;
 
@@ -317,5 +317,5 @@ fn directory_marker(cx: &Cx, upstream: &HeaderMap) -> Response<Body> {
 const ONE_CHUNK_STORED_LEN: u64 = (CHUNK_LEN + TAG_LEN + TRAILER_LEN) as u64;
 
 /// The largest stored object that is opened before the head is sent, where the client asks for its
-/// checksum (s3-operations 3.2).
+/// checksum.
 const CHECKSUM_STORED_LEN_MAX: u64 = 1 << 20;

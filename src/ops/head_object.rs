@@ -1,5 +1,4 @@
-//! HeadObject: the plaintext's size, and its checksum where the client asks for it (s3-operations
-//! 3.3).
+//! HeadObject: the plaintext's size, and its checksum where the client asks for it.
 
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};

@@ -1,5 +1,5 @@
-//! Upstream response headers on their way to the client: only what the lists of s3-operations
-//! section 5 let through, with what describes ciphertext replaced.
+//! Upstream response headers on their way to the client: only what the lists of
+//! [`crate::s3::headers`] let through, with what describes ciphertext replaced.
 
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};

@@ -1,5 +1,5 @@
 //! ListObjects, ListObjectsV2, ListObjectVersions: plaintext sizes and shown ETags, written into
-//! the upstream's document as it streams by (s3-operations 3.7).
+//! the upstream's document as it streams by.
 
 use http::StatusCode;
 use http::header::ACCEPT_RANGES;

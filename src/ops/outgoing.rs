@@ -1,5 +1,5 @@
-//! Client headers and query on their way upstream: only what the lists of s3-operations section 4
-//! let through.
+//! Client headers and query on their way upstream: only what the lists of
+//! [`crate::s3::headers`] let through.
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, IF_MATCH, IF_NONE_MATCH, ORIGIN,

@@ -1,5 +1,5 @@
 //! PutObject: the body is sealed as it arrives, and nothing is stored unless all that the client
-//! claimed about it holds (s3-operations 3.1).
+//! claimed about it holds.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -74,7 +74,7 @@ impl Wanted {
     }
 }
 
-/// Only who signs may choose the headers of an answer (s3-operations 4).
+/// Only who signs may choose the headers of an answer.
 fn refuse_overrides(request: &S3Request) -> Result<(), Error> {
     let is_override = |name: &str| uri::decode(name).starts_with(b"response-");
     let mut names = Query::new(Some(&request.query))

@@ -153,7 +153,7 @@ mod tests {
         }
     }
 
-    /// The statuses that `s3-operations` asks to hard-code: SDKs decide on retries by them.
+    /// Written out, because SDKs decide on retries by them.
     #[test]
     fn statuses_are_those_of_s3() {
         let expected = [

@@ -1,5 +1,5 @@
-//! Header names, and what becomes of each header on its way up and on its way back: the lists of
-//! s3-operations 4 and 5 as tables. Headers change only by these lists.
+//! Header names, and what becomes of each header on its way up and on its way back. Headers
+//! change only by these lists.
 
 use http::header::{HeaderMap, HeaderName};
 

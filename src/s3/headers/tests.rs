@@ -1,4 +1,4 @@
-//! The tables against s3-operations 4 and 5, and the rules around user metadata.
+//! The tables, written down a second time by treatment, and the rules around user metadata.
 
 use super::*;
 

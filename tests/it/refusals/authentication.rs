@@ -1,4 +1,4 @@
-//! Who is not let in (s3-operations, section 6).
+//! Who is not let in.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! Bodies that are not what their head claims (s3-operations, section 7): each is refused as S3
+//! Bodies that are not what their head claims: each is refused as S3
 //! refuses it, the object it was for does not appear, and one that was there stays.
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! What a client may ask of the encryption, and what not (s3-operations, section 8.2).
+//! What a client may ask of the encryption, and what not.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
-//! Requests that are not implemented or not allowed, whoever sends them (s3-operations, sections 2
-//! to 4).
+//! Requests that are not implemented or not allowed, whoever sends them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Object keys are bytes (s3-operations 6): nothing resolves, collapses or decodes them twice.
+//! Object keys are bytes: nothing resolves, collapses or decodes them twice.
 
 use s3seal::s3::uri::encode_path;
 
