@@ -182,7 +182,7 @@ const LISTEN_ADDRESS: SocketAddr =
 const ADMIN_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9001);
 
-/// A connection costs up to 256 KiB of read buffer while a body streams in.
+/// A connection costs up to 128 KiB of read buffer while a body streams in.
 const MAX_CONNECTIONS: Bounds = Bounds {
     min: 1,
     max: 1_000_000,

@@ -1,6 +1,7 @@
 //! The second listener: `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, and nothing else.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -55,7 +56,7 @@ impl<I: Inside> Admin<I> {
         Self { inside, draining }
     }
 
-    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, uri: &Uri, from: IpAddr) -> Response<Full<Bytes>> {
         let is_read = method == Method::GET || method == Method::HEAD;
         match uri.path() {
             "/healthz" | "/metrics" | "/readyz" if !is_read => only("GET, HEAD"),
@@ -63,6 +64,10 @@ impl<I: Inside> Admin<I> {
             "/metrics" => self.metrics(),
             "/readyz" => self.readiness(),
             "/keys/purge" if method != Method::POST => only("POST"),
+            // The listener knows no credentials: what changes anything is for those inside.
+            "/keys/purge" if !from.to_canonical().is_loopback() => {
+                text(StatusCode::FORBIDDEN, "only from loopback\n")
+            }
             "/keys/purge" => self.purge(uri.query().unwrap_or_default()).await,
             _ => text(StatusCode::NOT_FOUND, PATHS),
         }
@@ -101,9 +106,14 @@ impl<I: Inside> Admin<I> {
 impl<I: Inside> Handler for Admin<I> {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, request: Request<Incoming>, _: Connection) -> Response<Full<Bytes>> {
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connection: Connection,
+    ) -> Response<Full<Bytes>> {
+        let from = connection.peer.ip();
         // hyper leaves the body of an answer to HEAD out, and keeps its length.
-        self.answer(request.method(), request.uri()).await
+        self.answer(request.method(), request.uri(), from).await
     }
 }
 
@@ -131,4 +141,44 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Untouched;
+
+    impl Inside for Untouched {
+        fn metrics(&self) -> String {
+            String::new()
+        }
+
+        fn readiness(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn purge(&self, _: &str) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_purged_from_loopback_only() {
+        let admin = Admin::new(Untouched, Draining::default());
+        let uri = Uri::from_static("/keys/purge?key=x");
+        for (from, status) in [
+            ("127.0.0.1", 200),
+            ("::1", 200),
+            ("::ffff:127.0.0.1", 200),
+            ("10.0.0.7", 403),
+            ("fe80::1", 403),
+        ] {
+            let answer = admin.answer(&Method::POST, &uri, from.parse().unwrap());
+            assert_eq!(answer.await.status(), status, "{from}");
+        }
+        let health = Uri::from_static("/healthz");
+        let read = admin.answer(&Method::GET, &health, [10, 0, 0, 7].into());
+        assert_eq!(read.await.status(), 200);
+    }
 }

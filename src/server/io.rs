@@ -4,6 +4,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub(super) struct Guarded {
     /// Armed at the first wait and left to fire: then it is seen whether that wait still lasts.
     /// So a write that has to wait costs no timer operation.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that the client's side took.
+    written: Arc<AtomicU64>,
     is_shut_down: bool,
 }
 
@@ -84,9 +88,15 @@ impl Guarded {
             write_timeout,
             stalled: None,
             timer: None,
+            written: Arc::default(),
             is_shut_down: false,
         };
         (guarded, handed_back)
+    }
+
+    /// Counts the bytes that leave.
+    pub(super) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -95,12 +105,14 @@ impl Guarded {
     }
 
     /// Passes on the outcome of a write, and turns waiting too long into an error.
-    fn guard<T>(
+    fn guard(
         &mut self,
         cx: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
+        outcome: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = &outcome {
+            let bytes = result.as_ref().map_or(0, |bytes| *bytes as u64);
+            self.written.fetch_add(bytes, Ordering::Relaxed);
             self.stalled = None;
             return outcome;
         }

@@ -12,6 +12,7 @@ pub mod workers;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,7 +32,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::Listen;
 use io::Guarded;
-use pace::Pace;
+use pace::{Overdue, Pace};
 use workers::Worker;
 
 /// Answers requests. One instance serves all connections of a worker.
@@ -223,11 +224,19 @@ impl<H: Handler> Server<H> {
     /// Serves a connection to its end. Returns whether an answer may have been cut short.
     async fn speak(&self, stream: Guarded, connection: Connection, drain: Watcher) -> bool {
         let peer = connection.peer;
+        let written = stream.written();
         let ended = if let Some(acceptor) = &self.tls {
             let handshake = acceptor.accept(stream);
             match tokio::time::timeout(self.limits.tls_handshake_timeout, handshake).await {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
-                    self.serve_http2(stream, connection, drain).await
+                    let served = self.serve_http2(stream, &written, connection, drain);
+                    match served.await {
+                        Ok(ended) => ended,
+                        Err(overdue) => {
+                            tracing::debug!(?overdue, %peer, "connection ended");
+                            return overdue == Overdue::Stalled;
+                        }
+                    }
                 }
                 Ok(Ok(stream)) => self.serve_http1(stream, connection, drain).await,
                 Ok(Err(error)) => {
@@ -265,9 +274,10 @@ impl<H: Handler> Server<H> {
     async fn serve_http2(
         &self,
         stream: impl Stream,
+        written: &AtomicU64,
         connection: Connection,
         drain: Watcher,
-    ) -> hyper::Result<()> {
+    ) -> Result<hyper::Result<()>, Overdue> {
         // Streams run as tasks of their own, which own what they use.
         let pace = Pace::new();
         let service = service_fn(|request| {
@@ -279,11 +289,8 @@ impl<H: Handler> Server<H> {
         });
         let serving = self.http2.serve_connection(TokioIo::new(stream), service);
         tokio::select! {
-            ended = drain.watch(serving) => ended,
-            overdue = pace.overdue(&self.limits) => {
-                tracing::debug!(?overdue, peer = %connection.peer, "connection ended");
-                Ok(())
-            }
+            ended = drain.watch(serving) => Ok(ended),
+            overdue = pace.overdue(&self.limits, written) => Err(overdue),
         }
     }
 

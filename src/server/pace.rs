@@ -2,8 +2,9 @@
 //! open no stream, or open streams and take nothing of their answers.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::Response;
@@ -23,7 +24,10 @@ struct State {
     asked: usize,
     /// Answers under way.
     answered: usize,
-    /// When a stream last began, ended, or was ready for more of its answer.
+    /// Those of them that have nothing to send: whatever they come from has an idle timeout of its
+    /// own.
+    starved: usize,
+    /// When a stream last began, ended, or took a piece of its answer.
     moved: Instant,
 }
 
@@ -41,6 +45,7 @@ impl Pace {
         Self(Arc::new(Mutex::new(State {
             asked: 0,
             answered: 0,
+            starved: 0,
             moved: Instant::now(),
         })))
     }
@@ -51,10 +56,19 @@ impl Pace {
         Asked(self.clone())
     }
 
-    /// Resolves when the connection is to be ended.
-    pub(super) async fn overdue(&self, limits: &Limits) -> Overdue {
+    /// Resolves when the connection is to be ended. `written` counts the bytes that its socket took.
+    pub(super) async fn overdue(&self, limits: &Limits, written: &AtomicU64) -> Overdue {
+        let mut before = 0;
         loop {
             let (deadline, overdue) = self.deadline(limits);
+            let now = written.load(Ordering::Relaxed);
+            let is_leaving = overdue == Some(Overdue::Idle) && now - before > KEPT_ALIVE_BYTES;
+            if deadline <= Instant::now() && is_leaving {
+                // The end of the last answer is still on its way to a slow client.
+                before = now;
+                drop(self.moved());
+                continue;
+            }
             if let Some(overdue) = overdue.filter(|_| deadline <= Instant::now()) {
                 return overdue;
             }
@@ -67,8 +81,14 @@ impl Pace {
         let state = self.lock();
         match (state.asked, state.answered) {
             (0, 0) => (state.moved + limits.header_timeout, Some(Overdue::Idle)),
-            (0, _) => (state.moved + limits.write_timeout, Some(Overdue::Stalled)),
-            _ => (Instant::now() + limits.write_timeout, None),
+            (0, _) if state.starved == 0 => {
+                (state.moved + limits.write_timeout, Some(Overdue::Stalled))
+            }
+            // Not overdue, but it may be as soon as it has nothing to do.
+            _ => {
+                let soon = limits.write_timeout.min(limits.header_timeout);
+                (Instant::now() + soon, None)
+            }
         }
     }
 
@@ -91,8 +111,15 @@ impl Asked {
     /// Its answer begins.
     pub(super) fn answer<B>(self, response: Response<B>) -> Response<Paced<B>> {
         self.0.moved().answered += 1;
-        let answered = Answered(self.0.clone());
-        response.map(|body| Paced { body, answered })
+        let answered = Answered {
+            pace: self.0.clone(),
+            is_starved: false,
+        };
+        response.map(|body| Paced {
+            body,
+            rest: Bytes::new(),
+            answered,
+        })
     }
 }
 
@@ -103,19 +130,35 @@ impl Drop for Asked {
 }
 
 #[derive(Debug)]
-struct Answered(Pace);
+struct Answered {
+    pace: Pace,
+    is_starved: bool,
+}
+
+impl Answered {
+    /// The answer was asked for more, and has some or none.
+    fn polled(&mut self, is_starved: bool) {
+        let mut state = self.pace.moved();
+        state.starved -= usize::from(self.is_starved);
+        state.starved += usize::from(is_starved);
+        self.is_starved = is_starved;
+    }
+}
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.0.moved().answered -= 1;
+        self.polled(false);
+        self.pace.moved().answered -= 1;
     }
 }
 
 pin_project! {
-    /// An answer under way. It is asked for more only when the client's window has room.
+    /// An answer under way. It is asked for more once the client's window took the piece before,
+    /// so pieces are small: else a slow client would look like one that takes nothing.
     pub(super) struct Paced<B> {
         #[pin]
         body: B,
+        rest: Bytes,
         answered: Answered,
     }
 }
@@ -129,15 +172,41 @@ impl<B: Body<Data = Bytes>> Body for Paced<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        drop(this.answered.0.moved());
-        this.body.poll_frame(cx)
+        if !this.rest.is_empty() {
+            this.answered.polled(false);
+            let piece = this.rest.split_to(this.rest.len().min(PIECE_LEN));
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let polled = this.body.poll_frame(cx);
+        this.answered.polled(polled.is_pending());
+        let frame = match ready!(polled) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(Ok(frame.map_data(|mut data| {
+            *this.rest = data.split_off(data.len().min(PIECE_LEN));
+            data
+        }))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let hint = self.body.size_hint();
+        let mut all = SizeHint::new();
+        all.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            all.set_upper(upper + rest);
+        }
+        all
     }
 }
+
+/// The largest piece of an answer.
+const PIECE_LEN: usize = 64 * 1024;
+
+/// More than the frames that keep a connection alive take between two looks at it.
+const KEPT_ALIVE_BYTES: u64 = 1024;

@@ -38,6 +38,10 @@ struct Promise {
     length: u64,
     sent: u64,
     fails_after: u64,
+    /// Bytes of a frame at most.
+    frame: u64,
+    /// Before the second frame.
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Body for Promise {
@@ -46,8 +50,14 @@ impl Body for Promise {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        if self.sent > 0
+            && let Some(pause) = &mut self.pause
+        {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
         if self.sent >= self.fails_after {
             return Poll::Ready(Some(Err("a chunk did not verify")));
         }
@@ -55,7 +65,7 @@ impl Body for Promise {
         if left == 0 {
             return Poll::Ready(None);
         }
-        let chunk = vec![b'x'; usize::try_from(left.min(65_536)).unwrap()];
+        let chunk = vec![b'x'; usize::try_from(left.min(self.frame)).unwrap()];
         self.sent += chunk.len() as u64;
         Poll::Ready(Some(Ok(Frame::data(chunk.into()))))
     }
@@ -74,11 +84,12 @@ impl Handler for Script {
         connection: Connection,
     ) -> Response<Promise> {
         let promise = |length, fails_after| {
-            let sent = 0;
             Response::new(Promise {
                 length,
-                sent,
+                sent: 0,
                 fails_after,
+                frame: 65_536,
+                pause: None,
             })
         };
         match request.uri().path() {
@@ -92,6 +103,15 @@ impl Handler for Script {
                 promise(5, u64::MAX)
             }
             "/hang" => std::future::pending().await,
+            "/pause" => promise(2, u64::MAX).map(|body| Promise {
+                frame: 1,
+                pause: Some(Box::pin(tokio::time::sleep(HASTE * 3))),
+                ..body
+            }),
+            "/large" => promise(2 << 20, u64::MAX).map(|body| Promise {
+                frame: 2 << 20,
+                ..body
+            }),
             "/endless" => promise(1 << 40, u64::MAX),
             "/echo" => {
                 let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -174,7 +174,10 @@ impl Upstream {
             self.settings.metrics.byte_counter(Direction::UpstreamOut),
         );
         let sent = self.client.send(signed.map(|()| body));
-        let response = progress::within(sent, &progress, self.settings.timeouts.response).await?;
+        let sent = progress::within(sent, &progress, self.settings.timeouts.response).await;
+        let response = sent.inspect_err(|error| {
+            self.forget_dead(error, bucket.as_deref(), &place);
+        })?;
         let response = self.received(response);
         // It cannot be sent again, but the next one is signed at the right time.
         self.is_skewed(&response, signed_at);
@@ -202,7 +205,14 @@ impl Upstream {
             let place = self.learnt.redirects.place(bucket, &self.settings);
             let signed_at = self.now();
             let send = || self.send_once(&head, &bytes, &place);
-            let response = retry::with_retries(&head, send).await?;
+            let response = match retry::with_retries(&head, send).await {
+                // Where the bucket was said to be nobody listens: back to where it was asked for.
+                Err(error) if hops == 0 && self.forget_dead(&error, bucket, &place) => {
+                    hops += 1;
+                    continue;
+                }
+                sent => sent?,
+            };
             if !is_corrected && self.is_skewed(&response, signed_at) {
                 is_corrected = true;
                 continue;
@@ -220,6 +230,21 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// Forgets a learnt place that cannot be connected to. Whether it was one.
+    fn forget_dead(
+        &self,
+        error: &UpstreamError,
+        bucket: Option<&str>,
+        place: &redirect::Place,
+    ) -> bool {
+        let is_learnt = place.endpoint != self.settings.endpoint;
+        let (true, UpstreamError::Connect(_), Some(bucket)) = (is_learnt, error, bucket) else {
+            return false;
+        };
+        self.learnt.redirects.forget(bucket);
+        true
     }
 
     async fn send_once(

@@ -69,7 +69,8 @@ impl Redirects {
     }
 }
 
-/// The place a redirect names: never a downgrade from https.
+/// The place a redirect names: never a downgrade from https, and never a host that has nothing to do
+/// with the configured one. What is sent there is signed, and may be plaintext where a rule says so.
 fn target(bucket: &str, headers: &HeaderMap, settings: &Settings) -> Option<Place> {
     let region = headers
         .get("x-amz-bucket-region")
@@ -83,6 +84,9 @@ fn target(bucket: &str, headers: &HeaderMap, settings: &Settings) -> Option<Plac
                 return None;
             }
             let authority = uri.authority()?.as_str();
+            if !is_related(settings.endpoint.authority(), bucket, authority) {
+                return None;
+            }
             match authority
                 .strip_prefix(bucket)
                 .and_then(|rest| rest.strip_prefix('.'))
@@ -113,7 +117,7 @@ fn regional(settings: &Settings, region: &str) -> Endpoint {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let authority = endpoint.authority();
     let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-    if !region.bytes().all(is_region) || !port.is_empty() {
+    if region.is_empty() || !region.bytes().all(is_region) || !port.is_empty() {
         return endpoint.clone();
     }
     let Some(service) = AWS_SUFFIXES
@@ -123,24 +127,73 @@ fn regional(settings: &Settings, region: &str) -> Endpoint {
         return endpoint.clone();
     };
     let (labels, suffix) = service;
-    let labels: Vec<&str> = match labels {
+    let old: Vec<&str> = labels.split('.').collect();
+    let labels: Vec<&str> = match old.as_slice() {
         // The global endpoint, which is us-east-1's.
-        "s3" => vec!["s3", region],
-        _ => labels
-            .split('.')
-            .map(|label| {
-                if label == settings.region {
-                    region
-                } else {
-                    label
-                }
-            })
-            .collect(),
+        ["s3"] => vec!["s3", region],
+        ["s3", old] if *old == settings.region => vec!["s3", region],
+        ["s3", "dualstack", old] if *old == settings.region => vec!["s3", "dualstack", region],
+        // Not every region has what these name: FIPS endpoints, private ones.
+        _ => return endpoint.clone(),
     };
     endpoint.with_authority(
         &format!("{}{suffix}", labels.join(".")),
         endpoint.addressing(),
     )
+}
+
+/// Whether a redirect from the configured server may lead to this one: to the same host, a name below
+/// it, or from S3's host in one region of AWS to that in another.
+fn is_related(configured: &str, bucket: &str, authority: &str) -> bool {
+    if authority.contains('@') {
+        return false;
+    }
+    let host_of = |authority: &str| {
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, port)| {
+                let is_port = !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+                if is_port { host } else { authority }
+            });
+        host.to_ascii_lowercase()
+    };
+    let (configured, host) = (host_of(configured), host_of(authority));
+    let below = format!(".{configured}");
+    if host == configured || host.ends_with(&below) {
+        return true;
+    }
+    let of_bucket = host.strip_prefix(&format!("{}.", bucket.to_ascii_lowercase()));
+    is_s3_of_aws(&configured) && is_s3_of_aws(of_bucket.unwrap_or(&host))
+}
+
+/// Whether a host is one of S3 itself: others below `amazonaws.com` are anybody's.
+fn is_s3_of_aws(host: &str) -> bool {
+    let is_region = |label: &str| {
+        let is_part =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphabetic());
+        let parts: Vec<&str> = label.split('-').collect();
+        match parts.as_slice() {
+            [first @ .., number] => {
+                first.len() >= 2
+                    && first.iter().all(|part| is_part(part))
+                    && !number.is_empty()
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }
+            [] => false,
+        }
+    };
+    let Some(labels) = AWS_SUFFIXES
+        .iter()
+        .find_map(|suffix| host.strip_suffix(suffix))
+    else {
+        return false;
+    };
+    match labels.split('.').collect::<Vec<_>>().as_slice() {
+        ["s3"] => true,
+        ["s3" | "s3-fips", region] | ["s3" | "s3-fips", "dualstack", region] => is_region(region),
+        [old] => old.strip_prefix("s3-").is_some_and(is_region),
+        _ => false,
+    }
 }
 
 /// Hosts of AWS, whose labels are `s3`, `s3.dualstack` and the like, and a region.
@@ -197,7 +250,8 @@ mod tests {
             ),
             (
                 "s3-fips.us-west-2.amazonaws.com",
-                "s3-fips.eu-west-1.amazonaws.com",
+                // Only some regions have one.
+                "s3-fips.us-west-2.amazonaws.com",
             ),
             (
                 "s3.us-west-2.amazonaws.com.cn",
@@ -214,8 +268,42 @@ mod tests {
     }
 
     #[test]
+    fn only_related_hosts_are_followed_to() {
+        let aws = "s3.us-west-2.amazonaws.com";
+        for (configured, authority) in [
+            ("s3.example.test:9000", "s3.example.test:9001"),
+            ("s3.example.test", "b.s3.example.test"),
+            ("s3.example.test", "eu.S3.example.test:443"),
+            ("127.0.0.1:8333", "127.0.0.1:8334"),
+            ("[::1]:8333", "[::1]:8334"),
+            (aws, "b.s3.eu-west-1.amazonaws.com"),
+            (aws, "s3-eu-west-1.amazonaws.com"),
+            (aws, "s3.dualstack.ap-southeast-2.amazonaws.com"),
+            ("s3.amazonaws.com", "b.s3-us-gov-west-1.amazonaws.com"),
+        ] {
+            assert!(is_related(configured, "b", authority), "{authority}");
+        }
+        for (configured, authority) in [
+            ("s3.example.test", "example.test"),
+            ("s3.example.test", "xs3.example.test"),
+            ("s3.example.test", "s3.example.test@evil.test"),
+            ("s3.example.test", "169.254.169.254"),
+            ("s3.example.test", "evil.test:443"),
+            ("127.0.0.1:8333", "127.0.0.2:8333"),
+            ("[::1]:8333", "[::2]:8333"),
+            (aws, "s3-x-123.us-east-1.elb.amazonaws.com"),
+            (aws, "ec2-1-2-3-4.compute-1.amazonaws.com"),
+            (aws, "s3.us-east-1.evil.amazonaws.com"),
+            (aws, "x.s3.us-east-1.amazonaws.com"),
+            ("s3.example.test", "s3.us-east-1.amazonaws.com"),
+        ] {
+            assert!(!is_related(configured, "b", authority), "{authority}");
+        }
+    }
+
+    #[test]
     fn what_is_no_region_leads_to_no_host() {
-        for region in ["x.evil.test/", "a b", "EU", "x:1"] {
+        for region in ["x.evil.test/", "a b", "EU", "x:1", ""] {
             let place = redirected("s3.amazonaws.com", region);
             assert_eq!(place.endpoint.authority(), "s3.amazonaws.com");
         }

@@ -123,11 +123,12 @@ impl SegmentedOpener {
         plain: BytesMut,
         out: &mut impl FnMut(Bytes),
     ) -> Result<(), OpenError> {
-        let Stage::Chunks(segment) = &mut self.stage else {
+        let Stage::Chunks(mut segment) = mem::replace(&mut self.stage, Stage::End) else {
             return Err(OpenError::Span);
         };
         let chunk = segment.next_apart(sealed, plain)?;
         self.release(chunk, out);
+        self.stage = self.behind_chunk(segment);
         Ok(())
     }
 
@@ -196,15 +197,20 @@ impl SegmentedOpener {
             self.release(chunk, out);
         }
         let opened_all = segment.wanted().is_none();
-        self.stage = if !opened_all {
-            Stage::Chunks(segment)
-        } else if self.guide.ends_with_chunk() {
-            Stage::End
-        } else {
-            let left = padding_len(segment.chunking());
-            Stage::Padding { segment, left }
-        };
+        self.stage = self.behind_chunk(segment);
         Ok(progress || opened_all)
+    }
+
+    /// What comes behind the chunk that was opened last.
+    fn behind_chunk(&self, segment: ChunkOpener) -> Stage {
+        if segment.wanted().is_some() {
+            return Stage::Chunks(segment);
+        }
+        if self.guide.ends_with_chunk() {
+            return Stage::End;
+        }
+        let left = padding_len(segment.chunking());
+        Stage::Padding { segment, left }
     }
 
     fn read_padding(

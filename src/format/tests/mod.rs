@@ -95,7 +95,12 @@ fn open(
             piece = behind;
         }
         buffer.extend_from_slice(piece);
-        let pushed = pushed.and_then(|()| opener.push(&mut buffer, &mut release));
+        // Whoever has nothing more to push may finish at once.
+        let is_all = piece.is_empty() && buffer.is_empty();
+        let pushed = match pushed {
+            Ok(()) if !is_all => opener.push(&mut buffer, &mut release),
+            pushed => pushed,
+        };
         if let Err(error) = pushed {
             let apart = opener.push_apart(&[], BytesMut::new(), &mut release);
             assert_eq!(apart, Err(error), "a failed opener stays failed");

@@ -47,10 +47,10 @@ impl fmt::Debug for SigningKey {
 /// The signing keys in use, per date and access key id.
 ///
 /// A key is found only for the very secret and region it was derived from, so nothing has to be
-/// purged when a secret changes. Bounded: 16 dates of 4,096 keys.
+/// purged when a secret changes. Bounded: 16 dates of 4,096 ids, of which few use two regions.
 #[derive(Debug, Default)]
 pub struct SigningKeys {
-    by_date: RwLock<BTreeMap<String, HashMap<String, Entry>>>,
+    by_date: RwLock<BTreeMap<String, HashMap<String, Vec<Entry>>>>,
 }
 
 /// Who signs, and for which region.
@@ -77,9 +77,9 @@ impl SigningKeys {
 
     fn find(&self, signer: Signer<'_>, date: &str) -> Option<Arc<SigningKey>> {
         let by_date = self.by_date.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = by_date.get(date)?.get(signer.id)?;
-        let is_of_signer =
-            entry.region == signer.region && entry.secret.ct_eq(signer.secret.as_bytes());
+        let entries = by_date.get(date)?.get(signer.id)?;
+        let entry = entries.iter().find(|entry| entry.region == signer.region)?;
+        let is_of_signer = entry.secret.ct_eq(signer.secret.as_bytes());
         is_of_signer.then(|| Arc::clone(&entry.key))
     }
 
@@ -97,7 +97,12 @@ impl SigningKeys {
         if of_date.len() >= MAX_PER_DATE {
             of_date.clear();
         }
-        of_date.insert(signer.id.to_owned(), entry);
+        let entries = of_date.entry(signer.id.to_owned()).or_default();
+        entries.retain(|other| other.region != entry.region);
+        if entries.len() >= MAX_REGIONS {
+            entries.clear();
+        }
+        entries.push(entry);
     }
 }
 
@@ -113,6 +118,9 @@ pub const SERVICE: &str = "s3";
 
 /// A presigned request may be a week old and clocks differ: nine dates are in use at most.
 const MAX_DATES: usize = 16;
+
+/// Buckets may live in several regions.
+const MAX_REGIONS: usize = 32;
 
 /// Clients are configured, so there are few; past this many the date starts over.
 const MAX_PER_DATE: usize = 4096;
@@ -141,6 +149,12 @@ mod tests {
         for other in [signer("other", "us-east-1"), signer(SECRET, "eu-west-1")] {
             assert!(!Arc::ptr_eq(&keys.key(own, &at), &keys.key(other, &at)));
         }
+        let far = keys.key(signer(SECRET, "eu-west-1"), &at);
+        keys.key(own, &at);
+        assert!(Arc::ptr_eq(
+            &far,
+            &keys.key(signer(SECRET, "eu-west-1"), &at)
+        ));
         for day in 1..=28 {
             let at = Timestamp::parse_basic(&format!("201306{day:02}T000000Z")).unwrap();
             keys.key(own, &at);

@@ -171,6 +171,42 @@ async fn http2_streams_that_nobody_reads_end_their_connection() {
     assert!(deaf.into_body().collect().await.is_err());
 }
 
+/// What an answer comes from has an idle timeout of its own.
+#[tokio::test]
+async fn an_http2_answer_that_has_nothing_to_send_is_not_the_clients_fault() {
+    let limits = Limits {
+        write_timeout: HASTE,
+        ..LIMITS
+    };
+    let certified = certified();
+    let server = start(Some(certified.server()), limits).await;
+    let mut sender = certified.http2(&server).await;
+    let response = sender.send_request(get("/pause")).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "xx");
+}
+
+/// One frame of several MiB, taken at a pace that lets no MiB through within the timeout.
+#[tokio::test]
+async fn a_slow_http2_client_of_large_frames_is_not_cut() {
+    let limits = Limits {
+        write_timeout: HASTE * 2,
+        header_timeout: HASTE * 2,
+        ..LIMITS
+    };
+    let certified = certified();
+    let server = start(Some(certified.server()), limits).await;
+    let (mut sender, _) = certified.http2_with(&server, &stingy(65_535)).await;
+    let response = sender.send_request(get("/large")).await.unwrap();
+    let mut body = response.into_body();
+    let mut taken = 0;
+    while let Some(frame) = body.frame().await {
+        taken += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(HASTE / 32).await;
+    }
+    assert_eq!(taken, 2 << 20);
+}
+
 #[tokio::test]
 async fn http2_drains_too() {
     let certified = certified();

@@ -78,6 +78,33 @@ async fn redirects_in_a_circle_end() {
         "{}",
         bench.chaos.seen().len()
     );
+    // Nothing of it is remembered.
+    let bench = Bench::with_object(Options::default(), 1_000).await;
+    bench.chaos.script((0..2).map(|_| to_region(301)));
+    assert_eq!(bench.client.get(OBJECT).await.status, 500);
+    bench.chaos.forget();
+    assert_eq!(bench.client.get(OBJECT).await.body, plaintext(1_000));
+    let seen = bench.chaos.only();
+    assert_eq!(
+        region_of(seen.header("authorization").unwrap()),
+        "us-east-1"
+    );
+}
+
+#[tokio::test]
+async fn a_place_where_nobody_listens_is_forgotten() {
+    let bench = Bench::with_object(Options::default(), 1_000).await;
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let location = format!("http://{}{OBJECT}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let reply = Reply::error(307, "TemporaryRedirect").header("Location", &location);
+    bench.chaos.script([Step::Answer(reply)]);
+    for _ in 0..2 {
+        let answer = bench.client.get(OBJECT).await;
+        assert!(answer.status == 503 || answer.body == plaintext(1_000));
+    }
+    let answer = bench.client.get(OBJECT).await;
+    assert_eq!(answer.body, plaintext(1_000), "{answer:?}");
 }
 
 #[tokio::test]
@@ -87,6 +114,8 @@ async fn redirects_that_cannot_be_followed_name_no_host() {
         "ftp://elsewhere.test/bucket/object",
         "/relative",
         "https://elsewhere.test/",
+        "http://127.0.0.2:1/bucket/object",
+        "http://169.254.169.254/latest/meta-data",
     ] {
         let reply = Reply::error(301, "PermanentRedirect").header("Location", location);
         bench.chaos.script([Step::Answer(reply)]);
