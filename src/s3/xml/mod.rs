@@ -1,7 +1,10 @@
-//! XML of S3: edits that leave every byte alone that they do not have to change.
+//! XML of S3: edits that leave every byte alone that they do not have to change. Listings stream
+//! ([`list`]); everything else is small ([`document`]).
 
+pub mod document;
 pub mod error;
 pub mod list;
+pub mod multipart;
 
 use std::borrow::Cow;
 
