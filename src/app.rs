@@ -32,6 +32,8 @@ use crate::keys::{
     RouteError,
 };
 use crate::ops::context::{Cx, Settings};
+use crate::ops::layouts::Layouts;
+use crate::ops::multipart::known::KnownUploads;
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
@@ -157,6 +159,8 @@ impl App {
             upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
             managed_key: config.keys.managed,
             client_idle: config.listen.idle_timeout,
+            upload_max_age: config.uploads.max_age,
+            clock: now,
             region: config.upstream.region,
         };
         let shared = Shared {
@@ -164,6 +168,8 @@ impl App {
             keys: Arc::clone(&keys),
             rules: Arc::new(rules),
             metrics: Arc::clone(&metrics),
+            uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
+            layouts: Arc::default(),
             settings,
             callers: Arc::new(callers),
             domains: config.listen.domains.clone(),
@@ -285,8 +291,8 @@ impl Inside for Surface {
         let Some(id) = self.keys.resolve(key) else {
             return false;
         };
+        self.keys.purge(id.clone()).await;
         tracing::info!(key = id.id, "unwrapped keys purged");
-        self.keys.purge(id).await;
         true
     }
 }
@@ -297,6 +303,8 @@ struct Shared {
     keys: Arc<KeyService>,
     rules: Arc<RuleBook>,
     metrics: Arc<Metrics>,
+    uploads: Arc<KnownUploads>,
+    layouts: Arc<Layouts>,
     settings: Settings,
     callers: Arc<Callers>,
     domains: Vec<String>,
@@ -311,6 +319,8 @@ impl Shared {
             keys: Arc::clone(&self.keys),
             rules: Arc::clone(&self.rules),
             metrics: Arc::clone(&self.metrics),
+            uploads: Arc::clone(&self.uploads),
+            layouts: Arc::clone(&self.layouts),
             settings: self.settings.clone(),
         };
         let authenticator = Authenticator::new(AuthSettings {
@@ -345,13 +355,15 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 /// Switches off what the process must not have: core dumps, which would hold keys, and huge pages,
 /// which made a small proxy twice as large.
 pub fn prepare_process() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
     // Where the limit cannot be changed, the operator's is in force.
     let _ = setrlimit(Resource::Core, none);
+    // The limit does not hold for kernels that pipe dumps into a program.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     // Kernels without huge pages refuse it, and need it not.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
@@ -472,8 +484,12 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let cause_text = cause.to_string();
+        // Some texts end with their cause already.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
         source = cause.source();
     }
     text

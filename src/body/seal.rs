@@ -204,7 +204,7 @@ fn sealed_checksums(proof: &PayloadProof) -> Result<Trailer, SealError> {
 }
 
 /// The trailer's type for an algorithm; `None` for those that cannot be verified.
-fn sealed_kind(algorithm: ChecksumAlgorithm) -> Option<SealedChecksum> {
+pub fn sealed_kind(algorithm: ChecksumAlgorithm) -> Option<SealedChecksum> {
     match algorithm {
         ChecksumAlgorithm::Md5 => Some(SealedChecksum::Md5),
         ChecksumAlgorithm::Crc32 => Some(SealedChecksum::Crc32),
@@ -216,6 +216,19 @@ fn sealed_kind(algorithm: ChecksumAlgorithm) -> Option<SealedChecksum> {
         ChecksumAlgorithm::Xxhash3 | ChecksumAlgorithm::Xxhash64 | ChecksumAlgorithm::Xxhash128 => {
             None
         }
+    }
+}
+
+/// The inverse of [`sealed_kind`].
+pub fn algorithm_of(sealed: SealedChecksum) -> ChecksumAlgorithm {
+    match sealed {
+        SealedChecksum::Md5 => ChecksumAlgorithm::Md5,
+        SealedChecksum::Crc32 => ChecksumAlgorithm::Crc32,
+        SealedChecksum::Crc32c => ChecksumAlgorithm::Crc32c,
+        SealedChecksum::Crc64Nvme => ChecksumAlgorithm::Crc64Nvme,
+        SealedChecksum::Sha1 => ChecksumAlgorithm::Sha1,
+        SealedChecksum::Sha256 => ChecksumAlgorithm::Sha256,
+        SealedChecksum::Sha512 => ChecksumAlgorithm::Sha512,
     }
 }
 

@@ -77,6 +77,9 @@ pub enum Error {
     /// No answer from the upstream.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The object was replaced while it was read in pieces: the request starts over.
+    #[error("the stored object was replaced while it was read")]
+    Changed,
     /// The upstream's answer makes no sense.
     #[error("upstream answer: {0}")]
     UpstreamAnswer(&'static str),
@@ -151,6 +154,7 @@ impl Error {
             Self::Payload(error) => payload::to_s3(error),
             Self::Body(error) => body_to_s3(error),
             Self::Upstream(error) => upstream_to_s3(error),
+            Self::Changed => S3Error::new(ErrorCode::ServiceUnavailable),
             Self::UpstreamAnswer(_) | Self::Envelope(_) => S3Error::new(ErrorCode::InternalError),
             Self::Key(error) => key_to_s3(*error),
             Self::Stored(error) => stored_to_s3(error),
@@ -167,7 +171,7 @@ impl Error {
                 Fault::Client
             }
             Self::Body(error) => body_fault(error),
-            Self::Upstream(_) | Self::UpstreamAnswer(_) => Fault::Upstream,
+            Self::Upstream(_) | Self::UpstreamAnswer(_) | Self::Changed => Fault::Upstream,
             Self::Key(_) | Self::Envelope(_) => Fault::Keys,
             Self::Stored(StoredError::Unwrap(error)) if is_outage(*error) => Fault::Keys,
             Self::Stored(_) => Fault::Stored,
@@ -189,6 +193,7 @@ impl Error {
             | Self::Body(_)
             | Self::Upstream(_)
             | Self::UpstreamAnswer(_)
+            | Self::Changed
             | Self::Key(_)
             | Self::Envelope(_) => None,
         }

@@ -191,6 +191,16 @@ impl ColdRead {
         u64::from(part.get() - 1) * (self.part_len + SEGMENT_OVERHEAD)
     }
 
+    /// What the guess is, to read by it what must not be released before it is proven. `None` if
+    /// it cannot be true.
+    pub fn guess(&self) -> Option<SegmentedLayout> {
+        let last = self
+            .stored_len
+            .checked_sub(self.header_offset(self.parts))?
+            .checked_sub(SEGMENT_OVERHEAD)?;
+        SegmentedLayout::equal(self.parts, self.part_len, last)
+    }
+
     /// The layout, if the header of the last segment proves the guess. `wanted` are the headers of
     /// other segments that were read along. `None`: the object must be walked.
     pub fn prove(&self, wanted: &[&SegmentHead], last: &SegmentHead) -> Option<SegmentedLayout> {

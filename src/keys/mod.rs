@@ -32,7 +32,7 @@ pub mod provider;
 #[cfg(feature = "proxy")]
 pub mod service;
 #[cfg(feature = "proxy")]
-mod unwrapped;
+pub mod unwrapped;
 
 #[cfg(feature = "proxy")]
 pub use self::{

@@ -4,17 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
+use http_body::Body as _;
 use hyper::body::Incoming;
+use time::OffsetDateTime;
 
+use super::layouts::Layouts;
+use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
-use crate::auth::PayloadVerifier;
-use crate::auth::Verified;
+use crate::auth::{PayloadProof, PayloadVerifier, Verified};
+use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::error::Error;
 use crate::format::BulkCipher;
 use crate::keys::service::KeyService;
+use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::etag::ETagStyle;
 use crate::s3::operation::Operation;
@@ -33,6 +39,10 @@ pub struct Cx {
     pub rules: Arc<RuleBook>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Uploads that this replica has seen.
+    pub uploads: Arc<KnownUploads>,
+    /// Where the segments of multipart objects are stored.
+    pub layouts: Arc<Layouts>,
     /// See [`Settings`].
     pub settings: Settings,
 }
@@ -52,6 +62,10 @@ pub struct Settings {
     pub managed_key: String,
     /// Longest time without a byte from a client.
     pub client_idle: Duration,
+    /// Longest time from the creation of a multipart upload to its completion.
+    pub upload_max_age: Duration,
+    /// The time.
+    pub clock: fn() -> OffsetDateTime,
 }
 
 /// One request that passed authentication.
@@ -72,8 +86,8 @@ pub struct S3Request {
     pub caller: Option<Arc<Caller>>,
     /// Body bytes received so far.
     pub received: Arc<AtomicU64>,
-    /// Unread.
-    pub body: Incoming,
+    /// Unread; gone once it is being read.
+    pub body: Option<Incoming>,
 }
 
 impl S3Request {
@@ -115,14 +129,47 @@ impl S3Request {
 
     /// The checks that the headers ask for. Errors here come before a byte is read.
     pub fn payload_verifier(&self) -> Result<PayloadVerifier, Error> {
-        Ok(self.verified.payload_verifier(&self.headers)?)
+        if self.operation != Operation::CompleteMultipartUpload {
+            return Ok(self.verified.payload_verifier(&self.headers)?);
+        }
+        // The checksum in its headers is that of the object, not of the document.
+        let mut headers = self.headers.clone();
+        for algorithm in ChecksumAlgorithm::ALL {
+            headers.remove(algorithm.header());
+        }
+        Ok(self.verified.payload_verifier(&headers)?)
     }
 
-    /// Joins the body with its checks.
-    pub fn into_claimed_body(self, cx: &Cx, verifier: PayloadVerifier) -> ClaimedBody {
+    /// Joins the body, which is taken out, with its checks.
+    pub fn claimed_body(
+        &mut self,
+        cx: &Cx,
+        verifier: PayloadVerifier,
+    ) -> Result<ClaimedBody, Error> {
+        let body = self.body.take().ok_or(BodyError::Aborted)?;
         let total = cx.metrics.byte_counter(Direction::ClientIn);
-        let bytes = ByteCount::new(total, Some(self.received));
-        let source = Received::new(self.body, Side::Client, cx.settings.client_idle, bytes);
-        ClaimedBody::new(source, verifier)
+        let bytes = ByteCount::new(total, Some(Arc::clone(&self.received)));
+        let source = Received::new(body, Side::Client, cx.settings.client_idle, bytes);
+        Ok(ClaimedBody::new(source, verifier))
+    }
+
+    /// Reads a body that is a document of at most `limit` bytes, with the proof that it is what it
+    /// claims to be; `None` where there is no body, and none is announced.
+    pub async fn document(
+        &mut self,
+        cx: &Cx,
+        limit: u64,
+    ) -> Result<Option<(Bytes, PayloadProof)>, Error> {
+        // A DELETE has no body and announces none; what nobody expects is not read.
+        let is_absent = self.body.as_ref().is_none_or(Incoming::is_end_stream);
+        if is_absent && !matches!(self.method, Method::PUT | Method::POST) {
+            return Ok(None);
+        }
+        let verifier = self.payload_verifier()?;
+        if verifier.plaintext_len() > limit {
+            return Err(BodyError::TooLarge(limit).into());
+        }
+        let body = self.claimed_body(cx, verifier)?;
+        Ok(Some(body.collect(limit).await?))
     }
 }

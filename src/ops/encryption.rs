@@ -1,6 +1,6 @@
 //! Under which key a new object is sealed: what the client asks, within what the rule allows.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::context::{Cx, S3Request};
 use super::incoming::insert_text;
@@ -10,11 +10,12 @@ use crate::error::Error;
 use crate::format::FreshContentKey;
 use crate::format::Metadata;
 use crate::format::{ClientContext, EnvelopeHead, KeyEnvelope, WrapKind, Wrapped};
-use crate::format::{ContentHeader, HeaderPrefix};
+use crate::format::{ContentHeader, Ending, HeaderPrefix, Layout};
 use crate::keys::KeyError;
 use crate::keys::entropy::random_bytes;
 use crate::keys::types::{KeyRef, Mode};
 use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::{self, HeaderError, METADATA_LEN_MAX};
 use crate::s3::sse::{self, CustomerKey, SseRequest};
 
 /// How a new object is stored.
@@ -135,9 +136,13 @@ impl SealPlan {
         rule: &Rule,
         bucket: &str,
         object_key: &str,
+        layout: Layout,
     ) -> Result<Sealing, Error> {
         let object_id = random_bytes().map_err(KeyError::from)?;
-        let prefix = HeaderPrefix::single(*object_id);
+        let prefix = match layout {
+            Layout::Single => HeaderPrefix::single(*object_id),
+            Layout::Segmented => HeaderPrefix::segmented(*object_id, Ending::Terminal),
+        };
         let head = EnvelopeHead::new(
             self.key,
             WrapKind::Direct,
@@ -153,6 +158,21 @@ impl SealPlan {
             metadata: Metadata { header, envelope },
             content_key,
         })
+    }
+}
+
+impl Sealing {
+    /// Adds the two metadata values to what is stored, if they fit beside the client's.
+    pub fn add_metadata(&self, stored: &mut HeaderMap) -> Result<(), Error> {
+        for (name, value) in self.metadata.pairs() {
+            let value = HeaderValue::from_str(&value)
+                .map_err(|_impossible| S3Error::new(ErrorCode::InternalError))?;
+            stored.insert(HeaderName::from_static(name), value);
+        }
+        match headers::metadata_len(stored) {
+            0..=METADATA_LEN_MAX => Ok(()),
+            len => Err(HeaderError::MetadataTooLarge { len }.into()),
+        }
     }
 }
 

@@ -2,21 +2,20 @@
 //! byte.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use http_body::Body as _;
+use http::{HeaderName, HeaderValue};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
 use super::incoming;
 use super::outgoing::{self, BodyHeaders};
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
 use crate::upstream::request::Payload;
 
 /// See the module.
-pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+pub async fn forward(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
     if let Some(bucket) = request.bucket() {
         request.rule(cx)?;
         // Which of its keys are under which rule is not looked at.
@@ -32,14 +31,7 @@ pub async fn forward(cx: &Cx, request: S3Request) -> Result<Response<Body>, Erro
     upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
     upstream.query = outgoing::query(&request);
     let operation = request.operation.clone();
-    // A DELETE has no body and announces none; what nobody expects is not read.
-    if matches!(request.method, Method::PUT | Method::POST) || !request.body.is_end_stream() {
-        let verifier = request.payload_verifier()?;
-        if verifier.plaintext_len() > DOCUMENT_LEN_MAX {
-            return Err(BodyError::TooLarge(DOCUMENT_LEN_MAX).into());
-        }
-        let body = request.into_claimed_body(cx, verifier);
-        let (bytes, proof) = body.collect(DOCUMENT_LEN_MAX).await?;
+    if let Some((bytes, proof)) = request.document(cx, DOCUMENT_LEN_MAX).await? {
         check_document(&operation, &bytes)?;
         if let Some(checksum) = proof.checksum() {
             // It may have come as a trailer, which ends here.

@@ -13,18 +13,18 @@ use super::incoming::{self, respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use super::read::{
     Unsatisfiable, Wanted, content_length, if_range_holds, set_content_range, show_checksum,
-    unsatisfiable, upstream_read, wants_checksum,
+    stream, unsatisfiable, upstream_read, wants_checksum,
 };
+use super::segmented::{self, Object};
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
-use crate::body::open::{OpenBody, Window};
-use crate::body::{Body, BodyError, collect};
+use crate::body::open::Window;
+use crate::body::{Body, collect};
 use crate::error::{Error, StoredError};
-use crate::format::ContentKey;
-use crate::format::Opener;
 use crate::format::single::{SingleRange, StoredRange, stored_span, stored_suffix_len};
 use crate::format::sizes::single_plaintext_len;
 use crate::format::{CHUNK_LEN, TAG_LEN, TRAILER_LEN};
+use crate::format::{ContentKey, Layout, Metadata, Opener};
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
 
 /// See the module.
@@ -32,7 +32,13 @@ pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
     let rule = request.rule(cx)?;
     encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
-    read(cx, &request, rule, wanted).await
+    for _attempt in 1..ATTEMPTS {
+        let outcome = Box::pin(read(cx, &request, rule, wanted)).await;
+        if !matches!(outcome, Err(Error::Changed)) {
+            return outcome;
+        }
+    }
+    Box::pin(read(cx, &request, rule, wanted)).await
 }
 
 async fn read(
@@ -41,6 +47,11 @@ async fn read(
     rule: &ResolvedRule,
     wanted: Wanted,
 ) -> Result<Response<Body>, Error> {
+    if wanted != Wanted::Whole
+        && let Some(response) = segmented::warm(cx, request, rule, wanted).await?
+    {
+        return Ok(response);
+    }
     let mut upstream = upstream_read(request, Method::GET);
     if let Some(range) = stored_range(wanted) {
         upstream.headers.insert(RANGE, range);
@@ -54,6 +65,15 @@ async fn read(
             match unsatisfiable(cx, request, rule, wanted).await? {
                 Unsatisfiable::Changed(head) => incoming::relay(cx, head).await,
                 Unsatisfiable::Plaintext => plaintext_part(cx, request).await,
+                Unsatisfiable::Segmented(head, metadata) => {
+                    let stored_len = content_length(head.headers())?;
+                    let about = About {
+                        metadata: &metadata,
+                        upstream: head.headers(),
+                        stored_len,
+                    };
+                    serve_segmented(cx, request, rule, wanted, about, None).await
+                }
             }
         }
         _ => incoming::relay(cx, response).await,
@@ -139,6 +159,16 @@ async fn serve(
             }
             Stored::Plaintext => return plaintext_part(cx, request).await,
         };
+    if metadata.header.prefix().layout() == Layout::Segmented {
+        let upstream = response.headers().clone();
+        let about = About {
+            metadata: &metadata,
+            upstream: &upstream,
+            stored_len: arrived.stored_len,
+        };
+        let whole = arrived.is_whole().then_some(response);
+        return serve_segmented(cx, request, rule, wanted, about, whole).await;
+    }
     let key = stored::content_key(cx, request, rule, &metadata).await?;
     if is_range && !if_range_holds(request, response.headers()) {
         return Box::pin(read(cx, request, rule, Wanted::Whole)).await;
@@ -167,6 +197,34 @@ async fn serve(
         }
         Some(range) => opening.part(headers, range, response),
     }
+}
+
+/// What an answer says about a sealed object.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    metadata: &'a Metadata,
+    upstream: &'a HeaderMap,
+    stored_len: u64,
+}
+
+/// Serves a multipart object; `whole` is the answer that carries all of it, if there is one.
+async fn serve_segmented(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+    about: About<'_>,
+    whole: Option<Response<Received>>,
+) -> Result<Response<Body>, Error> {
+    let said = (about.upstream, about.stored_len);
+    let object = Object::new(cx, request, rule, about.metadata, said).await?;
+    let wanted = match wanted {
+        Wanted::Range(_) if !if_range_holds(request, about.upstream) => Wanted::Whole,
+        Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
+    };
+    let mut headers = incoming::headers(cx, about.upstream);
+    encryption::show(&mut headers, &about.metadata.envelope, ShowContext::No);
+    object.serve(wanted, headers, whole).await
 }
 
 /// A stored body that is about to be opened.
@@ -201,7 +259,7 @@ impl Opening<'_> {
             return Ok(respond(
                 status,
                 headers,
-                self.stream(opener, window, response),
+                stream(self.cx, opener, window, response),
             ));
         }
         // Opened before the head is sent: a failure is a clear 500, and the trailer's checksum can
@@ -260,25 +318,8 @@ impl Opening<'_> {
             skip: plan.skip(),
             show: range.len(),
         };
-        let body = self.stream(opener, window, response);
+        let body = stream(self.cx, opener, window, response);
         Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
-    }
-
-    fn stream(&self, opener: Opener, window: Window, response: Response<Received>) -> Body {
-        let metrics = Arc::clone(&self.cx.metrics);
-        let span = tracing::Span::current();
-        let report = move |error: &BodyError| {
-            span.in_scope(|| {
-                if matches!(error, BodyError::Open(_)) {
-                    metrics.integrity_failure("body");
-                    tracing::error!(%error, "stored object failed its integrity check, response aborted");
-                } else {
-                    metrics.upstream_error("body");
-                    tracing::warn!(%error, "upstream body ended early, response aborted");
-                }
-            });
-        };
-        Body::new(OpenBody::new(response.into_body(), opener, window, report))
     }
 }
 
@@ -298,7 +339,7 @@ async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, 
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     // Overwritten by an encrypted one meanwhile: ciphertext never leaves.
-    match crate::format::Metadata::parse(pairs).map_err(StoredError::from)? {
+    match Metadata::parse(pairs).map_err(StoredError::from)? {
         None => incoming::relay(cx, response).await,
         Some(_) => Err(crate::s3::error_code::S3Error::new(
             crate::s3::error_code::ErrorCode::OperationAborted,
@@ -312,6 +353,9 @@ fn directory_marker(cx: &Cx, upstream: &HeaderMap) -> Response<Body> {
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     respond(StatusCode::OK, headers, Body::empty())
 }
+
+/// How often a read starts over when the object is replaced meanwhile.
+const ATTEMPTS: u32 = 3;
 
 /// The largest stored object of one chunk: opened at once, since nothing of it could leave earlier.
 const ONE_CHUNK_STORED_LEN: u64 = (CHUNK_LEN + TAG_LEN + TRAILER_LEN) as u64;

@@ -12,6 +12,7 @@ use super::read::{
     Wanted, announced_size, content_length, if_range_holds, set_content_range, show_checksum,
     upstream_read, wants_checksum,
 };
+use super::segmented::Object;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::{Body, collect};
@@ -53,7 +54,17 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
         Stored::Sealed(metadata) => {
             stored::authorise(&request, rule, &metadata.envelope)?;
             encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
-            announced_size(&metadata, stored_len)?
+            let size = announced_size(&metadata, response.headers(), stored_len)?;
+            let is_segmented = metadata.header.prefix().layout() == Layout::Segmented;
+            let is_part = is_segmented && matches!(wanted, Wanted::Part(_));
+            if let Some(size) = size.filter(|_| !is_part) {
+                size
+            } else {
+                let said = (response.headers(), stored_len);
+                let object = Object::new(cx, &request, rule, &metadata, said).await?;
+                let wanted = in_force(&request, wanted, response.headers());
+                return object.describe(wanted, headers).await;
+            }
         }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };
@@ -67,11 +78,7 @@ fn answer(
     size: u64,
     upstream: &HeaderMap,
 ) -> Result<Response<Body>, Error> {
-    let wanted = match wanted {
-        Wanted::Range(_) if !if_range_holds(request, upstream) => Wanted::Whole,
-        Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
-    };
-    match wanted.resolve(size)? {
+    match in_force(request, wanted, upstream).resolve(size)? {
         None => {
             set_plaintext_len(&mut headers, size);
             Ok(respond(StatusCode::OK, headers, Body::empty()))
@@ -81,6 +88,14 @@ fn answer(
             set_content_range(&mut headers, range, size);
             Ok(respond(StatusCode::PARTIAL_CONTENT, headers, Body::empty()))
         }
+    }
+}
+
+/// What is wanted once `If-Range` is looked at.
+fn in_force(request: &S3Request, wanted: Wanted, upstream: &HeaderMap) -> Wanted {
+    match wanted {
+        Wanted::Range(_) if !if_range_holds(request, upstream) => Wanted::Whole,
+        Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
     }
 }
 
@@ -107,7 +122,7 @@ async fn with_trailer(
     let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
             encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
-            let size = announced_size(&metadata, stored_len)?;
+            let size = announced_size(&metadata, response.headers(), stored_len)?;
             if metadata.header.prefix().layout() == Layout::Single {
                 let sealed = Sealed {
                     request,
@@ -118,8 +133,13 @@ async fn with_trailer(
                 show_sealed(cx, sealed, &mut headers, response).await?;
             } else {
                 stored::authorise(request, rule, &metadata.envelope)?;
+                if size.is_none() {
+                    let said = (response.headers(), stored_len);
+                    let object = Object::new(cx, request, rule, &metadata, said).await?;
+                    return object.describe(Wanted::Whole, headers).await;
+                }
             }
-            size
+            size.unwrap_or_default()
         }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };

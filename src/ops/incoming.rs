@@ -1,7 +1,6 @@
 //! Upstream response headers on their way to the client: only what the lists of
 //! [`crate::s3::headers`] let through, with what describes ciphertext replaced.
 
-use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
@@ -59,28 +58,50 @@ pub async fn relay(cx: &Cx, upstream: Response<Received>) -> Result<Response<Bod
     if parts.status.is_success() || body.is_end_stream() {
         return Ok(respond(parts.status, shown, Body::new(body)));
     }
-    let body = error_body(body).await?;
-    shown.insert(CONTENT_LENGTH, body.len().into());
-    Ok(respond(parts.status, shown, Body::full(body)))
+    let document = error_body(body).await?;
+    Ok(show_error(parts.status, shown, document.as_ref()))
+}
+
+/// A refusal of the upstream with its code, for those who go on at some of them.
+pub async fn refusal(
+    cx: &Cx,
+    upstream: Response<Received>,
+) -> Result<(String, Response<Body>), Error> {
+    let (parts, body) = upstream.into_parts();
+    let shown = headers(cx, &parts.headers);
+    let document = error_body(body).await?;
+    let code = document.as_ref().map(|document| document.code().to_owned());
+    let response = show_error(parts.status, shown, document.as_ref());
+    Ok((code.unwrap_or_default(), response))
+}
+
+fn show_error(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    document: Option<&ErrorDocument>,
+) -> Response<Body> {
+    let body = document.map(ErrorDocument::render).unwrap_or_default();
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    respond(status, headers, Body::full(body))
 }
 
 /// An upstream's error document without what is not the client's to see: host names, and what it
 /// says of the proxy's own signature.
-async fn error_body(body: Received) -> Result<Bytes, Error> {
+async fn error_body(body: Received) -> Result<Option<ErrorDocument>, Error> {
     let collected = collect(body, ERROR_DOCUMENT_LEN_MAX as u64).await;
     if matches!(collected, Err(BodyError::TooLarge(_))) {
         let reason = "an error document beyond all measure";
         return Err(Error::UpstreamAnswer(reason));
     }
     let body = collected?;
-    let Some(document) = ErrorDocument::parse(&body) else {
-        // Not S3's: of something in between.
-        return Ok(Bytes::new());
-    };
-    if OF_OUR_SIGNATURE.contains(&document.code()) {
-        return Err(UpstreamError::Refused(document.code().to_owned()).into());
+    // What is none is not S3's: of something in between.
+    let document = ErrorDocument::parse(&body);
+    match document {
+        Some(document) if OF_OUR_SIGNATURE.contains(&document.code()) => {
+            Err(UpstreamError::Refused(document.code().to_owned()).into())
+        }
+        document => Ok(document),
     }
-    Ok(document.render().into())
 }
 
 /// Codes that can only be about how the proxy signed, since the client's signature ended here.

@@ -8,12 +8,16 @@ pub mod forward;
 pub mod get_object;
 pub mod head_object;
 pub mod incoming;
+pub mod layouts;
 pub mod list_objects;
+pub mod multipart;
 pub mod outgoing;
 pub mod policy;
 pub mod put_object;
 pub mod read;
 pub mod refuse;
+pub mod segmented;
+pub mod store;
 pub mod stored;
 
 use hyper::Response;
@@ -37,6 +41,16 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
             Box::pin(list_objects::list_objects(cx, request)).await
         }
+        Operation::CreateMultipartUpload => Box::pin(multipart::create::create(cx, request)).await,
+        Operation::UploadPart => Box::pin(multipart::upload_part::upload_part(cx, request)).await,
+        Operation::CompleteMultipartUpload => {
+            Box::pin(multipart::complete::complete(cx, request)).await
+        }
+        Operation::AbortMultipartUpload => Box::pin(multipart::abort::abort(cx, request)).await,
+        Operation::ListParts => Box::pin(multipart::list_parts::list_parts(cx, request)).await,
+        Operation::ListMultipartUploads => {
+            Box::pin(multipart::list_uploads::list_uploads(cx, request)).await
+        }
         Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
         Operation::PutBucketEncryption | Operation::DeleteBucketEncryption => {
             Err(bucket_encryption::change())
@@ -49,22 +63,16 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         | Operation::HeadBucket
         | Operation::ListBuckets
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
-        Operation::AbortMultipartUpload
-        | Operation::CompleteMultipartUpload
-        | Operation::CopyObject
-        | Operation::CreateMultipartUpload
+        Operation::CopyObject
         | Operation::CreateSession
         | Operation::GetObjectAttributes
         | Operation::GetObjectTorrent
-        | Operation::ListMultipartUploads
-        | Operation::ListParts
         | Operation::PostObject
         | Operation::Preflight
         | Operation::RenameObject
         | Operation::SelectObjectContent
         | Operation::Unknown { .. }
         | Operation::UpdateObjectEncryption
-        | Operation::UploadPart
         | Operation::UploadPartCopy
         | Operation::WriteGetObjectResponse => Err(refuse::not_implemented(&request)),
     }

@@ -1,5 +1,7 @@
 //! What GetObject and HeadObject have in common: what is wanted of an object, and what arrived.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::Response;
@@ -10,13 +12,16 @@ use super::outgoing::{self, BodyHeaders};
 use super::policy::ResolvedRule;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
+use crate::body::open::{OpenBody, Window};
+use crate::body::seal::algorithm_of;
+use crate::body::{Body, BodyError};
 use crate::error::{Error, StoredError};
-use crate::format::Layout;
-use crate::format::Metadata;
-use crate::format::sizes::single_plaintext_len;
+use crate::format::sizes::{segmented_plaintext_len, single_plaintext_len};
+use crate::format::{Layout, Metadata, Opener};
 use crate::format::{SealedChecksum, Trailer};
 use crate::s3::conditional;
 use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::etag;
 use crate::s3::headers::{X_AMZ_CHECKSUM_MODE, X_AMZ_CHECKSUM_TYPE};
 use crate::s3::query::Query;
 use crate::s3::range::{ByteRange, ResolvedRange};
@@ -66,12 +71,16 @@ impl Wanted {
             Self::Part(1) => Ok(size
                 .checked_sub(1)
                 .and_then(|last| ResolvedRange::new(0, last))),
-            Self::Part(part) => Err(S3Error::new(ErrorCode::InvalidPartNumber)
-                .detail("PartNumberRequested", part.to_string())
-                .detail("ActualPartCount", "1")
-                .into()),
+            Self::Part(part) => Err(no_such_part(part, 1).into()),
         }
     }
+}
+
+/// 416 with the number of parts that there are.
+pub fn no_such_part(part: u32, count: u32) -> S3Error {
+    S3Error::new(ErrorCode::InvalidPartNumber)
+        .detail("PartNumberRequested", part.to_string())
+        .detail("ActualPartCount", count.to_string())
 }
 
 /// Only who signs may choose the headers of an answer.
@@ -97,7 +106,8 @@ fn invalid_range(requested: &str, size: u64) -> S3Error {
         .detail("ActualObjectSize", size.to_string())
 }
 
-fn part_number(request: &S3Request) -> Result<Option<u32>, Error> {
+/// `partNumber`, 1 to 10,000.
+pub fn part_number(request: &S3Request) -> Result<Option<u32>, Error> {
     let Some(value) = Query::new(Some(&request.query)).get("partNumber") else {
         return Ok(None);
     };
@@ -156,30 +166,37 @@ pub fn wants_checksum(request: &S3Request) -> bool {
 /// Shows a sealed checksum of the plaintext. `Content-MD5` is not one that S3 returns.
 pub fn show_checksum(headers: &mut HeaderMap, trailer: &Trailer) {
     for (kind, value) in trailer.checksums() {
-        let name = match kind {
-            SealedChecksum::Md5 => continue,
-            SealedChecksum::Crc32 => "x-amz-checksum-crc32",
-            SealedChecksum::Crc32c => "x-amz-checksum-crc32c",
-            SealedChecksum::Crc64Nvme => "x-amz-checksum-crc64nvme",
-            SealedChecksum::Sha1 => "x-amz-checksum-sha1",
-            SealedChecksum::Sha256 => "x-amz-checksum-sha256",
-            SealedChecksum::Sha512 => "x-amz-checksum-sha512",
-        };
+        if kind == SealedChecksum::Md5 {
+            continue;
+        }
+        let name = algorithm_of(kind).header();
         insert_text(headers, name, &data_encoding::BASE64.encode(value));
         headers.insert(X_AMZ_CHECKSUM_TYPE, HeaderValue::from_static("FULL_OBJECT"));
     }
 }
 
 /// The plaintext size of one of ours. Not authenticated: only bytes prove it.
-pub fn announced_size(metadata: &Metadata, stored_len: u64) -> Result<u64, Error> {
-    match metadata.header.prefix().layout() {
-        Layout::Single => Ok(single_plaintext_len(stored_len).map_err(StoredError::from)?),
-        Layout::Segmented => Err(S3Error::with_message(
-            ErrorCode::NotImplemented,
-            "Multipart objects are not implemented in this version.",
-        )
-        .into()),
-    }
+///
+/// `None` for a multipart object whose entity tag does not say of how many parts: only a walk
+/// through its segments tells.
+pub fn announced_size(
+    metadata: &Metadata,
+    headers: &HeaderMap,
+    stored_len: u64,
+) -> Result<Option<u64>, Error> {
+    let size = match (metadata.header.prefix().layout(), announced_parts(headers)) {
+        (Layout::Single, _) => single_plaintext_len(stored_len),
+        (Layout::Segmented, Some(parts)) => segmented_plaintext_len(stored_len, parts),
+        (Layout::Segmented, None) => return Ok(None),
+    };
+    Ok(Some(size.map_err(StoredError::from)?))
+}
+
+/// The number of parts that the entity tag of a response names.
+pub fn announced_parts(headers: &HeaderMap) -> Option<u32> {
+    headers
+        .get(ETAG)
+        .and_then(|etag| etag::parts(etag.as_bytes()))
 }
 
 /// A request that reads the same object, with the client's conditions and version.
@@ -209,7 +226,11 @@ pub async fn unsatisfiable(
     let size = match stored::recognise(cx, request, rule, head.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
             stored::authorise(request, rule, &metadata.envelope)?;
-            announced_size(&metadata, stored_len)?
+            // Its segments lie elsewhere than the chunks we asked for.
+            if metadata.header.prefix().layout() == Layout::Segmented {
+                return Ok(Unsatisfiable::Segmented(head, metadata));
+            }
+            single_plaintext_len(stored_len).map_err(StoredError::from)?
         }
         // We asked for the range that an encrypted object would have.
         Stored::Plaintext if wanted.resolve(stored_len).is_ok() => {
@@ -229,6 +250,26 @@ pub enum Unsatisfiable {
     Changed(Response<Received>),
     /// The object is not encrypted, and the range is one of it.
     Plaintext,
+    /// It is a multipart object, which this answer to a HEAD describes.
+    Segmented(Response<Received>, Box<Metadata>),
+}
+
+/// The plaintext of a stored body, opened as it arrives; a failure is counted and logged.
+pub fn stream(cx: &Cx, opener: Opener, window: Window, response: Response<Received>) -> Body {
+    let metrics = Arc::clone(&cx.metrics);
+    let span = tracing::Span::current();
+    let report = move |error: &BodyError| {
+        span.in_scope(|| {
+            if matches!(error, BodyError::Open(_)) {
+                metrics.integrity_failure("body");
+                tracing::error!(%error, "stored object failed its integrity check, response aborted");
+            } else {
+                metrics.upstream_error("body");
+                tracing::warn!(%error, "upstream body ended early, response aborted");
+            }
+        });
+    };
+    Body::new(OpenBody::new(response.into_body(), opener, window, report))
 }
 
 /// Sets `Content-Range`.

@@ -9,13 +9,11 @@ use super::context::{Cx, S3Request};
 use super::policy::ResolvedRule;
 use crate::config::rules::Encryption;
 use crate::error::{Error, StoredError};
-use crate::format::ContentKey;
-use crate::format::Layout;
-use crate::format::Metadata;
-use crate::format::{KeyEnvelope, Wrapped};
+use crate::format::{ContentHeader, ContentKey, KeyEnvelope, Metadata, Wrapped};
 use crate::keys::policy::AcceptedKey;
 use crate::keys::service::UnwrapRequest;
 use crate::keys::types::Mode;
+use crate::keys::unwrapped::UnwrappedKey;
 use crate::s3::error_code::{ErrorCode, S3Error};
 
 /// What is stored under a key.
@@ -87,41 +85,46 @@ pub async fn content_key(
     rule: &ResolvedRule,
     metadata: &Metadata,
 ) -> Result<Arc<ContentKey>, Error> {
-    let key = authorise(request, rule, &metadata.envelope)?;
-    if metadata.header.prefix().layout() == Layout::Segmented {
-        return Err(not_yet("Multipart objects").into());
-    }
+    let unwrapped = unwrap(cx, request, rule, &metadata.header, &metadata.envelope).await?;
+    Ok(unwrapped
+        .content_key(&metadata.header)
+        .map_err(StoredError::from)?)
+}
+
+/// Unwraps the data key of an envelope after every check that comes before it. The header is not
+/// proven yet.
+pub async fn unwrap(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    header: &ContentHeader,
+    envelope: &KeyEnvelope,
+) -> Result<Arc<UnwrappedKey>, Error> {
+    let key = authorise(request, rule, envelope)?;
     let (bucket, object_key) = request.object()?;
-    let Wrapped::Direct(wrapped) = metadata.envelope.wrapped() else {
+    let Wrapped::Direct(wrapped) = envelope.wrapped() else {
         return Err(not_yet("Bucket keys").into());
     };
-    let context = metadata
-        .envelope
+    let logical_bucket = rule.rule.logical_bucket(bucket);
+    let context = envelope
         .head()
-        .context(
-            metadata.header.prefix(),
-            rule.rule.logical_bucket(bucket),
-            object_key,
-        )
+        .context(header.prefix(), logical_bucket, object_key)
         .map_err(|error| StoredError::Metadata(error.into()))?;
-    let unwrapped = cx
+    Ok(cx
         .keys
         .unwrap(UnwrapRequest {
             key: &key,
             wrapped,
             context: &context,
-            header: &metadata.header.to_bytes(),
-            envelope: metadata.envelope.encode(),
+            header: &header.to_bytes(),
+            envelope: envelope.encode(),
             grant: request
                 .caller
                 .as_ref()
                 .map_or(b"anonymous", |caller| caller.grant()),
         })
         .await
-        .map_err(StoredError::Unwrap)?;
-    Ok(unwrapped
-        .content_key(&metadata.header)
-        .map_err(StoredError::from)?)
+        .map_err(StoredError::Unwrap)?)
 }
 
 fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64) -> bool {

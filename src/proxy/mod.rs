@@ -195,7 +195,7 @@ fn s3_request(
         verified,
         caller,
         received: Arc::default(),
-        body,
+        body: Some(body),
     }
 }
 

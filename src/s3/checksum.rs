@@ -174,6 +174,49 @@ impl Checksum {
     }
 }
 
+/// The checksum of bytes of which `first` is that of the beginning and `second` that of the last
+/// `second_len`; `None` unless both are of the same CRC.
+pub fn combine(first: &Checksum, second: &Checksum, second_len: u64) -> Option<Checksum> {
+    let algorithm = first.algorithm;
+    let crc = match algorithm {
+        ChecksumAlgorithm::Crc32 => CrcAlgorithm::Crc32IsoHdlc,
+        ChecksumAlgorithm::Crc32c => CrcAlgorithm::Crc32Iscsi,
+        ChecksumAlgorithm::Crc64Nvme => CrcAlgorithm::Crc64Nvme,
+        ChecksumAlgorithm::Md5
+        | ChecksumAlgorithm::Sha1
+        | ChecksumAlgorithm::Sha256
+        | ChecksumAlgorithm::Sha512
+        | ChecksumAlgorithm::Xxhash3
+        | ChecksumAlgorithm::Xxhash64
+        | ChecksumAlgorithm::Xxhash128 => return None,
+    };
+    if second.algorithm != algorithm {
+        return None;
+    }
+    let number = |checksum: &Checksum| {
+        let bytes = checksum.bytes().iter();
+        bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+    };
+    let both = crc_fast::checksum_combine(crc, number(first), number(second), second_len);
+    let bytes = both.to_be_bytes();
+    let skip = bytes.len().saturating_sub(algorithm.len());
+    Checksum::new(algorithm, bytes.get(skip..)?).ok()
+}
+
+/// The checksum over the checksums of the parts (S3's COMPOSITE, without the number of parts);
+/// `None` unless all are of the same algorithm.
+pub fn composite(parts: &[Checksum]) -> Option<Checksum> {
+    let algorithm = parts.first()?.algorithm;
+    let mut hasher = algorithm.hasher()?;
+    for part in parts {
+        if part.algorithm != algorithm {
+            return None;
+        }
+        hasher.update(part.bytes());
+    }
+    Some(hasher.finish())
+}
+
 impl fmt::Debug for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Checksum({})", self.algorithm.name())
@@ -289,6 +332,35 @@ mod tests {
         assert!(hex.starts_with("e3b0c44298fc1c149afbf4c8996fb924"));
         let hex = data_encoding::HEXLOWER.encode(of_nothing(ChecksumAlgorithm::Sha512).bytes());
         assert!(hex.starts_with("cf83e1357eefb8bdf1542850d66d8007"));
+    }
+
+    #[test]
+    fn checksums_of_parts_make_the_whole() {
+        let of = |algorithm: ChecksumAlgorithm, data: &[u8]| {
+            let mut hasher = algorithm.hasher().unwrap();
+            hasher.update(data);
+            hasher.finish()
+        };
+        for algorithm in ChecksumAlgorithm::ALL {
+            if algorithm.hasher().is_none() {
+                continue;
+            }
+            let (head, tail) = (of(algorithm, b"12345"), of(algorithm, b"6789"));
+            let expected = algorithm
+                .name()
+                .starts_with("CRC")
+                .then(|| of(algorithm, b"123456789"));
+            assert_eq!(combine(&head, &tail, 4), expected, "{algorithm:?}");
+            let both = [head.bytes(), tail.bytes()].concat();
+            assert_eq!(composite(&[head, tail]), Some(of(algorithm, &both)));
+        }
+        let mixed = [
+            of(ChecksumAlgorithm::Crc32, b"1"),
+            of(ChecksumAlgorithm::Crc32c, b"2"),
+        ];
+        assert_eq!(composite(&mixed), None);
+        assert_eq!(combine(&mixed[0], &mixed[1], 1), None);
+        assert_eq!(composite(&[]), None);
     }
 
     #[test]

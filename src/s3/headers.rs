@@ -23,6 +23,7 @@ header_names! {
     X_AMZ_DATE = "x-amz-date";
     X_AMZ_DECODED_CONTENT_LENGTH = "x-amz-decoded-content-length";
     X_AMZ_ID_2 = "x-amz-id-2";
+    X_AMZ_MP_OBJECT_SIZE = "x-amz-mp-object-size";
     X_AMZ_MP_PARTS_COUNT = "x-amz-mp-parts-count";
     X_AMZ_REQUEST_ID = "x-amz-request-id";
     X_AMZ_SDK_CHECKSUM_ALGORITHM = "x-amz-sdk-checksum-algorithm";

@@ -8,7 +8,6 @@ import pytest
 import bodies
 import rawhttp
 import stored
-from harness import Tools
 from test_boto3 import error_of, raw_key
 
 pytestmark = pytest.mark.proxied
@@ -23,23 +22,6 @@ def assert_nothing_stored(upstream, bucket, key):
     assert not stored.exists(upstream, bucket, key)
     uploads = upstream.boto().list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", [])
     assert uploads == []
-
-
-def test_multipart_by_boto3(seaweedfs, bucket, key, upstream):
-    refusal = error_of(seaweedfs.boto().create_multipart_upload, Bucket=bucket, Key=key)
-    assert refusal == (501, "NotImplemented")
-    assert_nothing_stored(upstream, bucket, key)
-
-
-def test_multipart_by_aws_cli_fails_clearly(seaweedfs, bucket, key, upstream, tmp_path):
-    """Above 8 MiB `aws s3 cp` uses parts; `multipart_threshold` in its configuration puts that off."""
-    tools = Tools(seaweedfs, tmp_path)
-    bodies.write_body(tmp_path / "f", 9 << 20)
-    done = tools.aws("s3", "cp", tmp_path / "f", f"s3://{bucket}/{key}", check=False)
-    assert done.returncode != 0 and "NotImplemented" in done.stderr
-    assert_nothing_stored(upstream, bucket, key)
-    tools.aws("configure", "set", "default.s3.multipart_threshold", "5GB")
-    tools.aws("s3", "cp", tmp_path / "f", f"s3://{bucket}/{key}")
 
 
 def test_copy(seaweedfs, bucket, key, upstream):

@@ -23,6 +23,7 @@ mod commands;
 mod docs;
 mod faults;
 mod layering;
+mod multipart;
 mod objects;
 mod redaction;
 mod refusals;

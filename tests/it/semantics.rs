@@ -155,6 +155,71 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "interop_with_the_reference_model",
     ),
     (
+        "P54",
+        "tests/it/multipart.rs",
+        "an_upload_goes_on_over_replicas_that_share_nothing",
+    ),
+    (
+        "P54",
+        "tests/it/multipart.rs",
+        "upload_ids_of_other_places_are_not_found",
+    ),
+    (
+        "P55",
+        "tests/it/multipart.rs",
+        "a_part_that_is_sent_twice_is_sealed_under_two_keys",
+    ),
+    (
+        "P56",
+        "tests/it/transparency/multipart.rs",
+        "ranges_and_parts_of_multipart_objects_equal_slices",
+    ),
+    (
+        "P56",
+        "tests/it/multipart.rs",
+        "stored_parts_that_were_tampered_with_are_refused",
+    ),
+    (
+        "P57",
+        "tests/it/transparency/multipart.rs",
+        "completions_that_cannot_be_right_are_refused",
+    ),
+    (
+        "P58",
+        "tests/it/transparency/multipart.rs",
+        "lists_of_parts_show_plaintext",
+    ),
+    (
+        "D21",
+        "tests/it/transparency/multipart.rs",
+        "completions_that_cannot_be_right_are_refused",
+    ),
+    (
+        "D22",
+        "tests/it/multipart.rs",
+        "upload_ids_of_other_places_are_not_found",
+    ),
+    (
+        "D23",
+        "tests/it/multipart.rs",
+        "upload_ids_of_other_places_are_not_found",
+    ),
+    (
+        "D24",
+        "tests/it/multipart.rs",
+        "stored_parts_that_were_tampered_with_are_refused",
+    ),
+    (
+        "D25",
+        "tests/conformance/test_multipart.py",
+        "test_checksums_of_parts_and_object",
+    ),
+    (
+        "D26",
+        "tests/it/multipart.rs",
+        "a_part_that_is_too_large_is_refused_before_it_is_read",
+    ),
+    (
         "D5",
         "tests/conformance/test_boto3.py",
         "test_large_object_is_read_without_a_checksum",

@@ -84,6 +84,22 @@ impl SegmentedLayout {
         })
     }
 
+    /// Bytes of memory besides the value itself.
+    pub fn memory(&self) -> usize {
+        match &self.sizes {
+            Sizes::Equal { .. } => 0,
+            Sizes::Walked { ends } => ends.capacity() * size_of::<u64>(),
+        }
+    }
+
+    /// The number of parts as clients see it: without a seal, and without an empty last part, which
+    /// looks the same.
+    pub fn shown_parts(&self) -> u32 {
+        let parts = self.parts();
+        let is_seal = parts > PartNumber::FIRST && self.part_range(parts).is_none();
+        parts.get() - u32::from(is_seal)
+    }
+
     /// The number of segments, the seal included.
     pub fn parts(&self) -> PartNumber {
         match &self.sizes {

@@ -293,6 +293,15 @@ impl Answer {
         self.element("Code")
     }
 
+    /// The texts of all elements of this name.
+    pub fn elements(&self, name: &str) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.body);
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let pieces = text.split(&open).skip(1);
+        let inner = pieces.filter_map(|piece| piece.split_once(&close));
+        inner.map(|(inner, _)| inner.to_owned()).collect()
+    }
+
     /// The text of an element of the document.
     pub fn element(&self, name: &str) -> String {
         let text = String::from_utf8_lossy(&self.body);

@@ -70,6 +70,18 @@ impl Proxy {
     pub async fn start(upstream: SocketAddr, options: Options) -> Self {
         let dir = TempDir::new().unwrap();
         make_keyring(&dir.path().join("keyring.json"));
+        Self::start_in(dir, upstream, options).await
+    }
+
+    /// Starts a replica of another proxy: with the same keys, and nothing else in common.
+    pub async fn start_beside(other: &Self, upstream: SocketAddr, options: Options) -> Self {
+        let dir = TempDir::new().unwrap();
+        let keyring = dir.path().join("keyring.json");
+        std::fs::copy(other.keyring(), keyring).unwrap();
+        Self::start_in(dir, upstream, options).await
+    }
+
+    async fn start_in(dir: TempDir, upstream: SocketAddr, options: Options) -> Self {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, configuration(upstream, &options)).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();

@@ -44,6 +44,11 @@ impl Embedded {
         Self { address, dir }
     }
 
+    /// Where everything is kept.
+    pub fn root(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// The file that holds the stored bytes of an object in [`BUCKET`].
     pub fn file(&self, key: &str) -> PathBuf {
         self.dir.path().join(BUCKET).join(key)

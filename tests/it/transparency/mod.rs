@@ -6,6 +6,7 @@ mod buckets;
 mod conditions;
 mod keys;
 mod listings;
+mod multipart;
 mod objects;
 mod pair;
 mod ranges;
@@ -36,6 +37,8 @@ promises! { embedded:
     keys::a_key_that_is_too_long_is_refused,
     listings::listing_sizes_equal_plaintext_sizes,
     listings::listings_say_the_same,
+    multipart::parts_in_any_order_make_one_object,
+    multipart::ranges_and_parts_of_multipart_objects_equal_slices,
     objects::deletes_pass,
     objects::empty_objects_come_back_empty,
     objects::errors_of_objects_pass,
@@ -58,6 +61,11 @@ promises! { seaweedfs:
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,
     listings::listings_say_the_same,
+    multipart::completions_that_cannot_be_right_are_refused,
+    multipart::listed_sizes_of_multipart_objects_are_plaintext_sizes,
+    multipart::lists_of_parts_show_plaintext,
+    multipart::parts_in_any_order_make_one_object,
+    multipart::ranges_and_parts_of_multipart_objects_equal_slices,
     objects::deletes_pass,
     objects::empty_objects_come_back_empty,
     objects::errors_of_objects_pass,
@@ -83,6 +91,11 @@ promises! { ceph:
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,
     listings::listings_say_the_same,
+    multipart::completions_that_cannot_be_right_are_refused,
+    multipart::listed_sizes_of_multipart_objects_are_plaintext_sizes,
+    multipart::lists_of_parts_show_plaintext,
+    multipart::parts_in_any_order_make_one_object,
+    multipart::ranges_and_parts_of_multipart_objects_equal_slices,
     objects::deletes_pass,
     objects::empty_objects_come_back_empty,
     objects::errors_of_objects_pass,

@@ -1,0 +1,151 @@
+//! Multipart uploads. Replicas share nothing: what a part needs is sealed into the upload id.
+
+pub mod abort;
+pub mod complete;
+pub mod create;
+pub mod known;
+pub mod list_parts;
+pub mod list_uploads;
+pub mod upload_part;
+
+use super::context::{Cx, S3Request};
+use super::policy::ResolvedRule;
+use super::stored;
+use crate::config::rules::Encryption;
+use crate::error::{Error, StoredError};
+use crate::format::{ContentKey, UPLOAD_ID_PREFIX, UploadFields, UploadId, UploadIdError};
+use crate::keys::KeyError;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::query::Query;
+use crate::s3::uri;
+
+/// The upload that a request is about.
+pub enum Upload {
+    /// One of ours, proven to belong to this bucket and key.
+    Sealed(Box<SealedUpload>),
+    /// One under a rule that stores objects as they are.
+    Plain {
+        /// The upstream's id, which the client has too.
+        upstream_id: String,
+    },
+    /// A bare upstream id that this replica has not seen: its parts are sealed, but not by us.
+    Unknown {
+        /// The upstream's id, which the client has too.
+        upstream_id: String,
+    },
+}
+
+/// An upload with the key of its parts.
+pub struct SealedUpload {
+    /// What the id carries.
+    pub fields: UploadFields,
+    /// Seals its parts.
+    pub key: ContentKey,
+    /// The upstream's id.
+    pub upstream_id: String,
+}
+
+impl Upload {
+    /// Finds the upload that `uploadId` names. Anything wrong with a sealed id is 404 and goes
+    /// nowhere (format.md, "Upload id").
+    pub async fn find(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<Self, Error> {
+        let shown = shown_id(request)?;
+        let (bucket, key) = request.object()?;
+        if shown.starts_with(UPLOAD_ID_PREFIX) {
+            return Self::open(cx, request, rule, &shown).await;
+        }
+        match cx.uploads.get(bucket, key, &shown) {
+            Some(sealed) => Self::open(cx, request, rule, &sealed).await,
+            None if rule.rule.encryption == Encryption::Off => {
+                Ok(Self::Plain { upstream_id: shown })
+            }
+            None => Ok(Self::Unknown { upstream_id: shown }),
+        }
+    }
+
+    /// The upstream's id.
+    pub fn upstream_id(&self) -> &str {
+        match self {
+            Self::Sealed(upload) => &upload.upstream_id,
+            Self::Plain { upstream_id } | Self::Unknown { upstream_id } => upstream_id,
+        }
+    }
+
+    async fn open(
+        cx: &Cx,
+        request: &S3Request,
+        rule: &ResolvedRule,
+        sealed: &str,
+    ) -> Result<Self, Error> {
+        let (bucket, key) = request.object()?;
+        let id = UploadId::parse(sealed).map_err(refused)?;
+        let id = id.ok_or_else(no_such_upload)?;
+        let fields = id.fields();
+        let age = cx.settings.upload_max_age.as_secs();
+        let now = u64::try_from((cx.settings.clock)().unix_timestamp()).unwrap_or_default();
+        if fields.created.saturating_add(age) < now {
+            return Err(no_such_upload().into());
+        }
+        let unwrapped = stored::unwrap(cx, request, rule, &fields.header, &fields.envelope)
+            .await
+            .map_err(of_the_id)?;
+        let logical_bucket = rule.rule.logical_bucket(bucket);
+        let content_key = id
+            .verify(unwrapped.data_key(), logical_bucket, key)
+            .map_err(refused)?;
+        cx.uploads.insert(bucket, key, id.upstream_id(), sealed);
+        Ok(Self::Sealed(Box::new(SealedUpload {
+            fields: fields.clone(),
+            key: content_key,
+            upstream_id: id.upstream_id().to_owned(),
+        })))
+    }
+}
+
+/// The id that the client sent.
+fn shown_id(request: &S3Request) -> Result<String, Error> {
+    let id = Query::new(Some(&request.query)).get("uploadId");
+    let id = id.and_then(|id| String::from_utf8(id.into_owned()).ok());
+    let id = id.filter(|id| !id.is_empty() && id.len() <= UPLOAD_ID_LEN_MAX);
+    id.ok_or_else(|| no_such_upload().into())
+}
+
+/// The query of the request with the upstream's id in the place of the client's.
+fn upstream_query(request: &S3Request, upstream_id: &str) -> String {
+    let pairs = Query::new(Some(&request.query)).pairs();
+    let pairs = pairs.map(|(name, value)| {
+        if uri::decode(name).as_ref() == b"uploadId" {
+            format!("{name}={}", uri::encode_component(upstream_id.as_bytes()))
+        } else {
+            value.map_or_else(|| name.to_owned(), |value| format!("{name}={value}"))
+        }
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn no_such_upload() -> S3Error {
+    S3Error::new(ErrorCode::NoSuchUpload)
+}
+
+fn refused(error: UploadIdError) -> Error {
+    tracing::warn!(%error, "an upload id was refused");
+    no_such_upload().into()
+}
+
+/// What is wrong with an envelope in an id is the client's fault, other than in an object; an
+/// outage is nobody's.
+fn of_the_id(error: Error) -> Error {
+    let Error::Stored(cause) = &error else {
+        return error;
+    };
+    if let StoredError::Unwrap(error) = cause
+        && !matches!(error, KeyError::ContextMismatch | KeyError::Malformed)
+    {
+        return Error::Key(*error);
+    }
+    tracing::warn!(error = %cause, "an upload id was refused");
+    no_such_upload().into()
+}
+
+/// The longest id: the upstream's of 1 KiB, an envelope with the longest context, in base64.
+const UPLOAD_ID_LEN_MAX: usize = 8 << 10;

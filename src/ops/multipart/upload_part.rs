@@ -1,0 +1,55 @@
+//! UploadPart: each attempt is one segment under a key of its own.
+
+use http::Method;
+use hyper::Response;
+
+use super::{Upload, no_such_upload, upstream_query};
+use crate::body::Body;
+use crate::error::Error;
+use crate::format::{MAX_SEGMENT_LEN, PartNumber, SegmentSealer};
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
+use crate::ops::context::{Cx, S3Request};
+use crate::ops::encryption::{self, ShowContext};
+use crate::ops::outgoing::{self, BodyHeaders};
+use crate::ops::read;
+use crate::ops::store::{self, seal_failed, too_large};
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::X_AMZ_CHECKSUM_TYPE;
+
+/// See the module.
+pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
+    let rule = request.rule(cx)?;
+    encryption::check_read(&request.headers)?;
+    let part = read::part_number(&request)?.and_then(PartNumber::new);
+    let part = part.ok_or_else(|| S3Error::new(ErrorCode::InvalidArgument))?;
+    let verifier = request.payload_verifier()?;
+    let len = verifier.plaintext_len();
+    if len > MAX_SEGMENT_LEN {
+        return Err(too_large(len, MAX_SEGMENT_LEN).into());
+    }
+    let upload = Upload::find(cx, &request, rule).await?;
+    let mut upstream = request.upstream(Method::PUT);
+    upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
+    upstream.query = upstream_query(&request, upload.upstream_id());
+    let body = request.claimed_body(cx, verifier)?;
+    let mut response = match &upload {
+        Upload::Plain { .. } => store::send_plain(cx, upstream, body, len).await?,
+        Upload::Unknown { .. } => return Err(no_such_upload().into()),
+        Upload::Sealed(upload) => {
+            let salt = random_bytes().map_err(KeyError::from)?;
+            let cipher = cx.settings.cipher;
+            let sealer = SegmentSealer::new(cipher, &upload.key, part, len, *salt);
+            store::send_sealed(cx, upstream, body, sealer.map_err(seal_failed)?).await?
+        }
+    };
+    // Of a part it says nothing.
+    response.headers_mut().remove(X_AMZ_CHECKSUM_TYPE);
+    if let Upload::Sealed(upload) = &upload
+        && response.status().is_success()
+    {
+        let envelope = &upload.fields.envelope;
+        encryption::show(response.headers_mut(), envelope, ShowContext::No);
+    }
+    Ok(response)
+}

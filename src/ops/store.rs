@@ -1,0 +1,134 @@
+//! Bodies on their way up: sealed, or plain where the rule says so. Nothing is stored unless all
+//! that the client claimed about them holds.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use hyper::Response;
+use tokio::sync::oneshot::Receiver;
+
+use super::context::Cx;
+use super::incoming::{self, insert_text};
+use crate::auth::PayloadProof;
+use crate::body::claimed::ClaimedBody;
+use crate::body::relay::RelayBody;
+use crate::body::seal::{SealBody, seal_buffered};
+use crate::body::{Body, BodyError};
+use crate::error::Error;
+use crate::format::{CHUNK_LEN, SealError, Sealer};
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::X_AMZ_CHECKSUM_TYPE;
+use crate::upstream::request::{Payload, UpstreamRequest};
+
+/// Stores a body of `len` bytes as it is.
+pub async fn send_plain(
+    cx: &Cx,
+    mut upstream: UpstreamRequest,
+    body: ClaimedBody,
+    len: u64,
+) -> Result<Response<Body>, Error> {
+    if len == 0 {
+        // HTTP sends no bytes without asking the body for them: its claims would go unproven.
+        let (bytes, proof) = body.collect(0).await?;
+        upstream.payload = Payload::Buffered {
+            bytes,
+            checksum: cx.settings.upstream_checksum,
+        };
+        let response = cx.upstream.send(upstream).await?;
+        return Ok(with_checksum(incoming::relay(cx, response).await?, &proof));
+    }
+    let (relayed, outcome) = RelayBody::new(body, len);
+    upstream.payload = streamed(cx, Body::new(relayed), len);
+    send_streamed(cx, upstream, outcome).await
+}
+
+/// Seals a body and stores it.
+pub async fn send_sealed<K: Sealer + Send + Unpin + 'static>(
+    cx: &Cx,
+    mut upstream: UpstreamRequest,
+    body: ClaimedBody,
+    sealer: K,
+) -> Result<Response<Body>, Error> {
+    if sealer.plaintext_len() > CHUNK_LEN as u64 {
+        let stored_len = sealer.stored_len();
+        let (sealed, outcome) = SealBody::new(body, sealer);
+        upstream.payload = streamed(cx, Body::new(sealed), stored_len);
+        return send_streamed(cx, upstream, outcome).await;
+    }
+    // Nothing of it could leave before its end, so it may as well be replayable: the same bytes
+    // under the same nonces are the same ciphertext.
+    let (plaintext, proof) = body.collect(CHUNK_LEN as u64).await?;
+    let bytes = seal_buffered(&plaintext, &proof, sealer).map_err(seal_failed)?;
+    drop(plaintext);
+    upstream.payload = Payload::Buffered {
+        bytes,
+        checksum: cx.settings.upstream_checksum,
+    };
+    let response = cx.upstream.send(upstream).await?;
+    Ok(with_checksum(incoming::relay(cx, response).await?, &proof))
+}
+
+/// Sends a body once. If it failed on the client's side, that is the answer, whatever the upstream
+/// made of the rest.
+async fn send_streamed(
+    cx: &Cx,
+    upstream: UpstreamRequest,
+    mut outcome: Receiver<Result<PayloadProof, BodyError>>,
+) -> Result<Response<Body>, Error> {
+    let sent = cx.upstream.send(upstream).await;
+    match (outcome.try_recv(), sent) {
+        (Ok(Err(error)), _) => Err(error.into()),
+        (_, Err(error)) => Err(error.into()),
+        (Ok(Ok(proof)), Ok(response)) => {
+            Ok(with_checksum(incoming::relay(cx, response).await?, &proof))
+        }
+        // The upstream answered before it had the whole body: only a refusal can be true.
+        (Err(_unfinished), Ok(response)) if !response.status().is_success() => {
+            incoming::relay(cx, response).await
+        }
+        (Err(_unfinished), Ok(_)) => Err(Error::UpstreamAnswer(
+            "an upload was accepted before its end",
+        )),
+    }
+}
+
+fn streamed(cx: &Cx, body: Body, len: u64) -> Payload {
+    Payload::Streamed {
+        body,
+        len,
+        checksum: cx.settings.upstream_checksum,
+    }
+}
+
+/// Adds the checksum that the client sent, verified, to a success.
+fn with_checksum(mut response: Response<Body>, proof: &PayloadProof) -> Response<Body> {
+    if response.status().is_success()
+        && let Some(checksum) = proof.checksum()
+    {
+        let headers = response.headers_mut();
+        insert_text(
+            headers,
+            checksum.algorithm().header(),
+            &checksum.to_base64(),
+        );
+        headers.insert(X_AMZ_CHECKSUM_TYPE, HeaderValue::from_static("FULL_OBJECT"));
+    }
+    response
+}
+
+/// Names S3's default type: some servers guess from the bytes, and these are ciphertext.
+pub fn name_type(headers: &mut HeaderMap) {
+    let kind = headers.entry(CONTENT_TYPE);
+    kind.or_insert(HeaderValue::from_static("binary/octet-stream"));
+}
+
+/// More than one request can store.
+pub fn too_large(len: u64, max: u64) -> S3Error {
+    S3Error::new(ErrorCode::EntityTooLarge)
+        .detail("ProposedSize", len.to_string())
+        .detail("MaxSizeAllowed", max.to_string())
+}
+
+/// A sealer that does not come about.
+pub fn seal_failed(error: SealError) -> Error {
+    BodyError::from(error).into()
+}

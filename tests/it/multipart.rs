@@ -1,0 +1,253 @@
+//! Multipart uploads over replicas, and stored objects whose parts were tampered with.
+
+use bytes::Bytes;
+
+use crate::support::client::{Answer, Client, PayloadHash};
+use crate::support::upstream::Embedded;
+use crate::support::{Options, Proxy};
+
+const MIB: usize = 1 << 20;
+
+fn body(len: usize) -> Bytes {
+    let byte = |index: usize| (index.wrapping_mul(29) ^ (index >> 9) ^ (index >> 17)) as u8;
+    (0..len).map(byte).collect::<Vec<_>>().into()
+}
+
+async fn create(client: &Client, key: &str) -> String {
+    let created = client
+        .draft("POST", &format!("/bucket/{key}?uploads"))
+        .send()
+        .await;
+    assert_eq!(created.status, 200, "{created:?}");
+    created.element("UploadId")
+}
+
+fn target(key: &str, id: &str, number: Option<usize>) -> String {
+    let id = s3seal::s3::uri::encode_component(id.as_bytes());
+    match number {
+        Some(number) => format!("/bucket/{key}?partNumber={number}&uploadId={id}"),
+        None => format!("/bucket/{key}?uploadId={id}"),
+    }
+}
+
+async fn put(client: &Client, key: &str, id: &str, number: usize, part: Bytes) -> String {
+    let answer = client.put(&target(key, id, Some(number)), part).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.header("etag").unwrap().to_owned()
+}
+
+async fn complete(client: &Client, key: &str, id: &str, etags: &[String]) -> Answer {
+    let mut document = "<CompleteMultipartUpload>".to_owned();
+    for (index, etag) in etags.iter().enumerate() {
+        let number = index + 1;
+        document.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        ));
+    }
+    document.push_str("</CompleteMultipartUpload>");
+    client
+        .draft("POST", &target(key, id, None))
+        .body(document)
+        .send()
+        .await
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_over_replicas_that_share_nothing() {
+    let upstream = Embedded::start().await;
+    let first = Proxy::start(upstream.address, Options::default()).await;
+    let second = Proxy::start_beside(&first, upstream.address, Options::default()).await;
+    let whole = body(10 * MIB + 5);
+    let id = create(&first.client(), "object").await;
+    let part = |n: usize| whole.slice((n - 1) * 5 * MIB..(n * 5 * MIB).min(whole.len()));
+    let two = put(&second.client(), "object", &id, 2, part(2)).await;
+    first.stop().await;
+    let third = Proxy::start_beside(&second, upstream.address, Options::default()).await;
+    let three = put(&third.client(), "object", &id, 3, part(3)).await;
+    let one = put(&second.client(), "object", &id, 1, part(1)).await;
+    let done = complete(&third.client(), "object", &id, &[one, two, three]).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    for proxy in [&second, &third] {
+        let get = proxy.client().get("/bucket/object").await;
+        assert!(get.status == 200 && get.body == whole);
+    }
+    second.stop().await;
+    third.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_is_sent_twice_is_sealed_under_two_keys() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let mut stored = Vec::new();
+    let id = create(&client, "object").await;
+    for _ in 0..2 {
+        put(&client, "object", &id, 1, body(100_000)).await;
+        stored.push(std::fs::read(part_file(&upstream, &id, 1)).unwrap());
+    }
+    let [first, second] = <[Vec<u8>; 2]>::try_from(stored).unwrap();
+    assert_eq!(first.len(), 100_000 + 16_640);
+    assert_ne!(first[32..64], second[32..64], "the salt");
+    let same = first[128..100_000].iter().zip(&second[128..100_000]);
+    let same = same.filter(|(a, b)| a == b).count();
+    assert!(same < 1000, "{same} equal bytes: the keystream is the same");
+    proxy.stop().await;
+}
+
+/// s3s-fs keeps the parts of uploads in files of its own.
+fn part_file(upstream: &Embedded, id: &str, number: u32) -> std::path::PathBuf {
+    let upstream_id = id.rsplit('.').next().unwrap();
+    upstream
+        .root()
+        .join(format!(".upload_id-{upstream_id}.part-{number}"))
+}
+
+#[tokio::test]
+async fn upload_ids_of_other_places_are_not_found() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let id = create(&client, "object").await;
+    let other = create(&client, "other").await;
+    let (head, upstream_id) = id.rsplit_once('.').unwrap();
+    let flipped = format!(
+        "{}{}",
+        if id.contains('A') {
+            id.replacen('A', "B", 1)
+        } else {
+            id.replacen('B', "A", 1)
+        },
+        ""
+    );
+    for (key, id, what) in [
+        ("other", id.clone(), "another key"),
+        ("object", other.clone(), "another upload"),
+        (
+            "object",
+            format!("{head}.{}", other.rsplit('.').next().unwrap()),
+            "another upstream id",
+        ),
+        ("object", flipped, "a changed letter"),
+        ("object", format!("{head}."), "no upstream id"),
+        ("object", "s3seal1.".to_owned(), "nothing"),
+        (
+            "object",
+            format!("s3seal1.AAAA.{upstream_id}"),
+            "a short token",
+        ),
+        ("object", "unknown".to_owned(), "a bare id of nobody"),
+    ] {
+        let refused = client.put(&target(key, &id, Some(1)), body(10)).await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.code()),
+            (404, "NoSuchUpload"),
+            "{what}"
+        );
+    }
+    // With the upstream's id, which ListMultipartUploads shows elsewhere, this replica goes on.
+    let etag = put(&client, "object", upstream_id, 1, body(10)).await;
+    assert_eq!(
+        complete(&client, "object", upstream_id, &[etag])
+            .await
+            .status,
+        200
+    );
+    assert!(client.get("/bucket/object").await.body == body(10));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn stored_parts_that_were_tampered_with_are_refused() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let whole = body(15 * MIB);
+    let id = create(&client, "object").await;
+    let mut etags = Vec::new();
+    for number in 1..=3 {
+        let part = whole.slice((number - 1) * 5 * MIB..number * 5 * MIB);
+        etags.push(put(&client, "object", &id, number, part).await);
+    }
+    assert_eq!(complete(&client, "object", &id, &etags).await.status, 200);
+    assert!(client.get("/bucket/object").await.body == whole);
+    let file = upstream.file("object");
+    let stored = std::fs::read(&file).unwrap();
+    let segment = 5 * MIB + 16_640;
+    assert_eq!(
+        stored.len(),
+        3 * segment + 16_640,
+        "three parts and the seal"
+    );
+    let (one, two) = (&stored[..segment], &stored[segment..2 * segment]);
+    let rest = &stored[2 * segment..];
+    let flipped = |at: usize| {
+        let mut changed = stored.clone();
+        changed[at] ^= 1;
+        changed
+    };
+    for (changed, what) in [
+        ([two, one, rest].concat(), "swapped"),
+        ([one, one, rest].concat(), "doubled in place"),
+        ([one, rest].concat(), "dropped"),
+        ([one, two, two, rest].concat(), "added"),
+        (
+            stored[..2 * segment].to_vec(),
+            "without the last part and the seal",
+        ),
+        (stored[..3 * segment].to_vec(), "without the seal"),
+        (stored[..stored.len() - 1].to_vec(), "a byte short"),
+        ([&stored[..], b"x"].concat(), "a byte long"),
+        (flipped(40), "salt"),
+        (flipped(segment + 5000), "a chunk"),
+        (flipped(2 * segment - 130), "a trailer"),
+        (flipped(stored.len() - 1000), "padding of the seal"),
+    ] {
+        std::fs::write(&file, &changed).unwrap();
+        let get = client.draft("GET", "/bucket/object").try_send().await;
+        let refused = match get {
+            Err(_reset) => true,
+            Ok(answer) => answer.status.as_u16() == 500,
+        };
+        assert!(refused, "{what}");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_that_is_too_large_is_refused_before_it_is_read() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let id = create(&client, "object").await;
+    for (len, code) in [
+        (5_368_692_481_u64, "EntityTooLarge"),
+        (u64::MAX, "EntityTooLarge"),
+    ] {
+        let put = client.draft("PUT", &target("object", &id, Some(1)));
+        let put = put
+            .payload(PayloadHash::Text(
+                "STREAMING-UNSIGNED-PAYLOAD-TRAILER".to_owned(),
+            ))
+            .header("content-encoding", "aws-chunked")
+            .header("x-amz-decoded-content-length", &len.to_string())
+            .header("x-amz-trailer", "x-amz-checksum-crc32");
+        let refused = put.body("0\r\n\r\n").send().await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.code()),
+            (400, code),
+            "{len}"
+        );
+    }
+    for number in ["0", "10001", "x", "-1", ""] {
+        let id = s3seal::s3::uri::encode_component(id.as_bytes()).into_owned();
+        let target = format!("/bucket/object?partNumber={number}&uploadId={id}");
+        let refused = client.put(&target, "x").await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.code()),
+            (400, "InvalidArgument"),
+            "{number}"
+        );
+    }
+    proxy.stop().await;
+}
