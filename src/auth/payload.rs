@@ -25,6 +25,8 @@ pub struct PayloadVerifier {
     content_md5: Option<[u8; 16]>,
     checksum: Option<Checksum>,
     chunked: Option<(Decoder, ChunkChecks)>,
+    /// Computed without a claim.
+    wanted: Option<ChecksumAlgorithm>,
     refused: bool,
 }
 
@@ -61,8 +63,27 @@ impl PayloadVerifier {
             content_md5: claims.content_md5,
             checksum: claims.checksum,
             chunked,
+            wanted: None,
             refused: false,
         })
+    }
+
+    /// Holds a body that we have opened ourselves, so that nobody claims anything about it, to its
+    /// length; `checksum` is computed of it, and shown as if it had been claimed.
+    pub fn of_own(plaintext_len: u64, checksum: Option<ChecksumAlgorithm>) -> Self {
+        let mut tally = Tally::new(plaintext_len);
+        if let Some(algorithm) = checksum {
+            tally.hash(algorithm);
+        }
+        Self {
+            tally,
+            sha256: None,
+            content_md5: None,
+            checksum: None,
+            chunked: None,
+            wanted: checksum,
+            refused: false,
+        }
     }
 
     /// Bytes the body has once it is decoded: an input of the object's key.
@@ -116,7 +137,9 @@ impl PayloadVerifier {
         let computed = self.tally.finish();
         check_sha256(self.sha256, &computed)?;
         let content_md5 = check_content_md5(self.content_md5, &computed)?;
-        let checksum = self.checksum.or(trailer);
+        let wanted = self.wanted;
+        let wanted = wanted.and_then(|algorithm| find(&computed, algorithm));
+        let checksum = self.checksum.or(trailer).or(wanted);
         if let Some(claimed) = checksum {
             let algorithm = claimed.algorithm();
             if find(&computed, algorithm) != Some(claimed) {

@@ -23,17 +23,20 @@ pub trait ProvenBody: Send + Unpin {
     fn take_proof(&mut self) -> Option<PayloadProof>;
 }
 
-/// The body of a client's request.
-pub struct ClaimedBody {
-    source: Received,
+/// The body of a client's request, or another whose end has to be proven.
+pub struct ClaimedBody<B = Received> {
+    source: B,
     verifier: Option<PayloadVerifier>,
     ready: VecDeque<Bytes>,
     proof: Option<PayloadProof>,
 }
 
-impl ClaimedBody {
+impl<B> ClaimedBody<B>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin,
+{
     /// Joins what arrives with the checks its headers asked for.
-    pub fn new(source: Received, verifier: PayloadVerifier) -> Self {
+    pub fn new(source: B, verifier: PayloadVerifier) -> Self {
         Self {
             source,
             verifier: Some(verifier),
@@ -70,7 +73,10 @@ impl ClaimedBody {
     }
 }
 
-impl ProvenBody for ClaimedBody {
+impl<B> ProvenBody for ClaimedBody<B>
+where
+    B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin,
+{
     fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             if let Some(data) = self.ready.pop_front() {

@@ -9,6 +9,7 @@ pub mod open;
 pub mod relay;
 pub mod seal;
 pub mod trailer;
+pub mod waiting;
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -315,9 +315,6 @@ fn refuse_unavailable(key: &str, table: &RuleTable, check: &mut Check<'_>) {
     if table.encryption == Encryption::CustomerKey {
         check.unavailable(format!("{key}.encryption"), "\"customer-key\"");
     }
-    if table.copy == Some(CopyPolicy::ServerSide) {
-        check.unavailable(format!("{key}.copy"), "\"server-side\"");
-    }
     if table.verify_sizes == Some(true) {
         check.unavailable(format!("{key}.verify_sizes"), "verify_sizes = true");
     }

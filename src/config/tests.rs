@@ -548,11 +548,6 @@ fn what_this_version_cannot_do_is_refused() {
         ),
         (
             "S3SEAL_RULES",
-            rule("copy = \"server-side\""),
-            "rules[0].copy",
-        ),
-        (
-            "S3SEAL_RULES",
             "[{ buckets = [\"*\"], encryption = \"customer-key\" }]".to_owned(),
             "rules[0].encryption",
         ),

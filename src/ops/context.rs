@@ -26,6 +26,7 @@ use crate::s3::etag::ETagStyle;
 use crate::s3::operation::Operation;
 use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::telemetry::metrics::{Direction, Metrics};
+use crate::telemetry::request_id::RequestId;
 use crate::upstream::Upstream;
 use crate::upstream::request::UpstreamRequest;
 
@@ -70,6 +71,8 @@ pub struct Settings {
 
 /// One request that passed authentication.
 pub struct S3Request {
+    /// Its name in the response and in the log.
+    pub id: RequestId,
     /// What it is.
     pub operation: Operation,
     /// What it is about.
@@ -81,7 +84,7 @@ pub struct S3Request {
     /// As received, with the headers that a presigned query carries.
     pub headers: HeaderMap,
     /// How it was signed, and what it claims of its body.
-    pub verified: Verified,
+    pub verified: Arc<Verified>,
     /// Who sent it; `None` for an anonymous request.
     pub caller: Option<Arc<Caller>>,
     /// Body bytes received so far.

@@ -129,6 +129,22 @@ async fn named_key(
 }
 
 impl SealPlan {
+    /// The key-encryption key.
+    pub fn key(&self) -> &KeyRef {
+        &self.key
+    }
+
+    /// What the envelope of one object begins with.
+    pub fn head(self, rule: &Rule) -> Result<EnvelopeHead, Error> {
+        Ok(EnvelopeHead::new(
+            self.key,
+            WrapKind::Direct,
+            self.mode,
+            rule.binding,
+            self.client_context,
+        )?)
+    }
+
     /// Makes and wraps a data key for one object: fresh for every call.
     pub async fn start(
         self,
@@ -143,13 +159,7 @@ impl SealPlan {
             Layout::Single => HeaderPrefix::single(*object_id),
             Layout::Segmented => HeaderPrefix::segmented(*object_id, Ending::Terminal),
         };
-        let head = EnvelopeHead::new(
-            self.key,
-            WrapKind::Direct,
-            self.mode,
-            rule.binding,
-            self.client_context,
-        )?;
+        let head = self.head(rule)?;
         let context = head.context(&prefix, rule.logical_bucket(bucket), object_key)?;
         let fresh = cx.keys.generate(head.key(), &context).await?;
         let (header, content_key) = ContentHeader::new(prefix, &fresh.data_key);
@@ -162,17 +172,22 @@ impl SealPlan {
 }
 
 impl Sealing {
-    /// Adds the two metadata values to what is stored, if they fit beside the client's.
+    /// See [`add_metadata`].
     pub fn add_metadata(&self, stored: &mut HeaderMap) -> Result<(), Error> {
-        for (name, value) in self.metadata.pairs() {
-            let value = HeaderValue::from_str(&value)
-                .map_err(|_impossible| S3Error::new(ErrorCode::InternalError))?;
-            stored.insert(HeaderName::from_static(name), value);
-        }
-        match headers::metadata_len(stored) {
-            0..=METADATA_LEN_MAX => Ok(()),
-            len => Err(HeaderError::MetadataTooLarge { len }.into()),
-        }
+        add_metadata(&self.metadata, stored)
+    }
+}
+
+/// Adds the two metadata values to what is stored, if they fit beside the client's.
+pub fn add_metadata(metadata: &Metadata, stored: &mut HeaderMap) -> Result<(), Error> {
+    for (name, value) in metadata.pairs() {
+        let value = HeaderValue::from_str(&value)
+            .map_err(|_impossible| S3Error::new(ErrorCode::InternalError))?;
+        stored.insert(HeaderName::from_static(name), value);
+    }
+    match headers::metadata_len(stored) {
+        0..=METADATA_LEN_MAX => Ok(()),
+        len => Err(HeaderError::MetadataTooLarge { len }.into()),
     }
 }
 

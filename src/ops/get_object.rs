@@ -32,13 +32,23 @@ pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
     let rule = request.rule(cx)?;
     encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
+    read_again(cx, &request, rule, wanted).await
+}
+
+/// Reads an object; starts over when it is replaced meanwhile.
+pub async fn read_again(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+) -> Result<Response<Body>, Error> {
     for _attempt in 1..ATTEMPTS {
-        let outcome = Box::pin(read(cx, &request, rule, wanted)).await;
+        let outcome = Box::pin(read(cx, request, rule, wanted)).await;
         if !matches!(outcome, Err(Error::Changed)) {
             return outcome;
         }
     }
-    Box::pin(read(cx, &request, rule, wanted)).await
+    Box::pin(read(cx, request, rule, wanted)).await
 }
 
 async fn read(

@@ -2,6 +2,7 @@
 
 pub mod bucket_encryption;
 pub mod context;
+pub mod copy;
 pub mod delete_object;
 pub mod encryption;
 pub mod forward;
@@ -12,6 +13,7 @@ pub mod layouts;
 pub mod list_objects;
 pub mod multipart;
 pub mod outgoing;
+pub mod patience;
 pub mod policy;
 pub mod put_object;
 pub mod read;
@@ -19,6 +21,8 @@ pub mod refuse;
 pub mod segmented;
 pub mod store;
 pub mod stored;
+
+use std::sync::Arc;
 
 use hyper::Response;
 
@@ -32,7 +36,7 @@ use crate::s3::operation::Operation;
 ///
 /// Each one's state is boxed: inline, the largest of them would be moved, up through every layer,
 /// with each request.
-pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>, Error> {
     match request.operation {
         Operation::GetObject => Box::pin(get_object::get_object(cx, request)).await,
         Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
@@ -44,7 +48,19 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         Operation::CreateMultipartUpload => Box::pin(multipart::create::create(cx, request)).await,
         Operation::UploadPart => Box::pin(multipart::upload_part::upload_part(cx, request)).await,
         Operation::CompleteMultipartUpload => {
-            Box::pin(multipart::complete::complete(cx, request)).await
+            let (id, cx) = (request.id, Arc::clone(cx));
+            let work = Box::pin(async move { multipart::complete::complete(&cx, request).await });
+            patience::patiently(id, work).await
+        }
+        Operation::CopyObject => {
+            let (id, cx) = (request.id, Arc::clone(cx));
+            let work = Box::pin(async move { copy::object::copy_object(&cx, request).await });
+            patience::patiently(id, work).await
+        }
+        Operation::UploadPartCopy => {
+            let (id, cx) = (request.id, Arc::clone(cx));
+            let work = Box::pin(async move { copy::part::upload_part_copy(&cx, request).await });
+            patience::patiently(id, work).await
         }
         Operation::AbortMultipartUpload => Box::pin(multipart::abort::abort(cx, request)).await,
         Operation::ListParts => Box::pin(multipart::list_parts::list_parts(cx, request)).await,
@@ -63,8 +79,7 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         | Operation::HeadBucket
         | Operation::ListBuckets
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
-        Operation::CopyObject
-        | Operation::CreateSession
+        Operation::CreateSession
         | Operation::GetObjectAttributes
         | Operation::GetObjectTorrent
         | Operation::PostObject
@@ -73,7 +88,6 @@ pub async fn dispatch(cx: &Cx, request: S3Request) -> Result<Response<Body>, Err
         | Operation::SelectObjectContent
         | Operation::Unknown { .. }
         | Operation::UpdateObjectEncryption
-        | Operation::UploadPartCopy
         | Operation::WriteGetObjectResponse => Err(refuse::not_implemented(&request)),
     }
 }

@@ -1,8 +1,10 @@
 //! Bodies on their way up: sealed, or plain where the rule says so. Nothing is stored unless all
 //! that the client claimed about them holds.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
+use http_body::Body as HttpBody;
 use hyper::Response;
 use tokio::sync::oneshot::Receiver;
 
@@ -19,11 +21,16 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::X_AMZ_CHECKSUM_TYPE;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
+/// Where a body comes from: a client, or an object that is being copied.
+pub trait Source: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static {}
+
+impl<B: HttpBody<Data = Bytes, Error = BodyError> + Send + Unpin + 'static> Source for B {}
+
 /// Stores a body of `len` bytes as it is.
-pub async fn send_plain(
+pub async fn send_plain<B: Source>(
     cx: &Cx,
     mut upstream: UpstreamRequest,
-    body: ClaimedBody,
+    body: ClaimedBody<B>,
     len: u64,
 ) -> Result<Response<Body>, Error> {
     if len == 0 {
@@ -42,10 +49,10 @@ pub async fn send_plain(
 }
 
 /// Seals a body and stores it.
-pub async fn send_sealed<K: Sealer + Send + Unpin + 'static>(
+pub async fn send_sealed<B: Source, K: Sealer + Send + Unpin + 'static>(
     cx: &Cx,
     mut upstream: UpstreamRequest,
-    body: ClaimedBody,
+    body: ClaimedBody<B>,
     sealer: K,
 ) -> Result<Response<Body>, Error> {
     if sealer.plaintext_len() > CHUNK_LEN as u64 {

@@ -32,11 +32,11 @@ use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
 use crate::telemetry::metrics::Direction;
-use crate::telemetry::request_id::RequestIds;
+use crate::telemetry::request_id::{RequestId, RequestIds};
 
 /// Everything that answers S3 requests.
 pub struct Proxy {
-    cx: Cx,
+    cx: Arc<Cx>,
     callers: Arc<Callers>,
     authenticator: Authenticator,
     surroundings: Surroundings,
@@ -84,7 +84,7 @@ impl Proxy {
         surroundings: Surroundings,
     ) -> Self {
         Self {
-            cx,
+            cx: Arc::new(cx),
             callers,
             authenticator,
             surroundings,
@@ -107,7 +107,7 @@ impl Proxy {
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         let outcome = match parsed {
             Ok(parsed) => {
-                self.run(parsed, parts, body, &mut log)
+                self.run(id, parsed, parts, body, &mut log)
                     .instrument(span.clone())
                     .await
             }
@@ -140,6 +140,7 @@ impl Proxy {
 
     async fn run(
         &self,
+        id: RequestId,
         parsed: Parsed,
         parts: Parts,
         body: Incoming,
@@ -166,7 +167,7 @@ impl Proxy {
         if verified.scheme() != Scheme::Presigned {
             hoisted::refuse(Query::new(parts.uri.query())).map_err(|error| error.to_s3())?;
         }
-        let mut request = s3_request(parsed, parts, body, verified, caller);
+        let mut request = s3_request(id, parsed, parts, body, verified, caller);
         request.received = log.received();
         headers::check_request(&request.headers)?;
         let response = ops::dispatch(&self.cx, request).await?;
@@ -175,6 +176,7 @@ impl Proxy {
 }
 
 fn s3_request(
+    id: RequestId,
     parsed: Parsed,
     parts: Parts,
     body: Incoming,
@@ -187,12 +189,13 @@ fn s3_request(
         headers.insert(name, value.clone());
     }
     S3Request {
+        id,
         operation: parsed.operation,
         target: parsed.target,
         method: parts.method,
         query: hoisted::upstream_query(Query::new(parts.uri.query())),
         headers,
-        verified,
+        verified: Arc::new(verified),
         caller,
         received: Arc::default(),
         body: Some(body),

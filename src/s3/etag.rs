@@ -64,6 +64,14 @@ pub fn shown(text: &str, style: ETagStyle) -> Cow<'_, str> {
     }
 }
 
+/// With its quotes, which some servers leave out in documents.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    if text.starts_with('"') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("\"{text}\""))
+}
+
 /// [`ETag::upstream`] on a text. Strips `-0` in either style, since an upstream never issues it
 /// and a client may come back with an entity tag from before a change of style.
 pub fn upstream(text: &str) -> Cow<'_, str> {

@@ -24,14 +24,6 @@ def assert_nothing_stored(upstream, bucket, key):
     assert uploads == []
 
 
-def test_copy(seaweedfs, bucket, key, upstream):
-    s3 = seaweedfs.boto()
-    s3.put_object(Bucket=bucket, Key="copy-source", Body=bodies.body(10))
-    refusal = error_of(s3.copy_object, Bucket=bucket, Key=key, CopySource=f"{bucket}/copy-source")
-    assert refusal == (501, "NotImplemented")
-    assert_nothing_stored(upstream, bucket, key)
-
-
 @pytest.mark.parametrize("query", ["renameObject", "encryption", "torrent", "surprise", "select&select-type=2"])
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 def test_unknown_writes(seaweedfs, bucket, key, upstream, method, query):

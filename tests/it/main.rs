@@ -20,6 +20,7 @@
 )]
 
 mod commands;
+mod copies;
 mod docs;
 mod faults;
 mod layering;

@@ -74,6 +74,9 @@ impl Watched {
             });
         });
         let proxy = starting.recv().unwrap();
+        // Another test may have met an event for the first time just as this log began; then
+        // nobody was found to be interested, and that was remembered.
+        tracing::callsite::rebuild_interest_cache();
         Self {
             proxy,
             lines,

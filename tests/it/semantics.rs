@@ -219,6 +219,22 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/it/multipart.rs",
         "a_part_that_is_too_large_is_refused_before_it_is_read",
     ),
+    ("P61", "tests/it/transparency/copies.rs", "tags_are_copied"),
+    (
+        "P61",
+        "src/ops/patience.rs",
+        "what_takes_long_is_answered_in_the_document",
+    ),
+    (
+        "D27",
+        "tests/it/transparency/copies.rs",
+        "multipart_objects_are_copied",
+    ),
+    (
+        "D28",
+        "src/ops/patience.rs",
+        "what_takes_long_is_answered_in_the_document",
+    ),
     (
         "D5",
         "tests/conformance/test_boto3.py",

@@ -11,10 +11,12 @@ pub mod upload_part;
 use super::context::{Cx, S3Request};
 use super::policy::ResolvedRule;
 use super::stored;
+use crate::body::seal::algorithm_of;
 use crate::config::rules::Encryption;
 use crate::error::{Error, StoredError};
 use crate::format::{ContentKey, UPLOAD_ID_PREFIX, UploadFields, UploadId, UploadIdError};
 use crate::keys::KeyError;
+use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::query::Query;
 use crate::s3::uri;
@@ -60,6 +62,14 @@ impl Upload {
                 Ok(Self::Plain { upstream_id: shown })
             }
             None => Ok(Self::Unknown { upstream_id: shown }),
+        }
+    }
+
+    /// The checksum that the client asked for.
+    pub fn checksum(&self) -> Option<ChecksumAlgorithm> {
+        match self {
+            Self::Sealed(upload) => upload.fields.checksum.map(algorithm_of),
+            Self::Plain { .. } | Self::Unknown { .. } => None,
         }
     }
 
@@ -111,7 +121,7 @@ fn shown_id(request: &S3Request) -> Result<String, Error> {
 }
 
 /// The query of the request with the upstream's id in the place of the client's.
-fn upstream_query(request: &S3Request, upstream_id: &str) -> String {
+pub(in crate::ops) fn upstream_query(request: &S3Request, upstream_id: &str) -> String {
     let pairs = Query::new(Some(&request.query)).pairs();
     let pairs = pairs.map(|(name, value)| {
         if uri::decode(name).as_ref() == b"uploadId" {
@@ -123,7 +133,7 @@ fn upstream_query(request: &S3Request, upstream_id: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-fn no_such_upload() -> S3Error {
+pub(in crate::ops) fn no_such_upload() -> S3Error {
     S3Error::new(ErrorCode::NoSuchUpload)
 }
 

@@ -63,30 +63,75 @@ async fn d13_a_restore_that_selects_is_not_implemented() {
 }
 
 #[tokio::test]
-async fn p46_d6_copies_and_forms_are_not_implemented() {
+async fn p46_d6_forms_are_not_implemented() {
     let gate = Gate::start(Options::default()).await;
-    for target in [OBJECT, "/bucket/object?partNumber=1&uploadId=u"] {
-        for source in [
-            "bucket/source",
-            "/bucket/source?versionId=1",
-            "arn:aws:s3:::b/k",
-        ] {
-            let draft = gate
-                .client
-                .draft("PUT", target)
-                .header("x-amz-copy-source", source);
-            gate.refuses(source, draft, 501, "NotImplemented").await;
-        }
-    }
-    let hoisted = gate
-        .client
-        .draft("PUT", "/bucket/object?x-amz-copy-source=bucket%2Fsource");
-    gate.refuses("hoisted", hoisted.presign(HOUR), 501, "NotImplemented")
-        .await;
     let form = "--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--b--\r\n";
     let draft = gate.client.draft("POST", "/bucket").body(form);
     let draft = draft.header("content-type", "multipart/form-data; boundary=b");
     gate.refuses("form", draft, 501, "NotImplemented").await;
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn copies_that_cannot_be_understood_are_refused() {
+    let gate = Gate::start(Options::default()).await;
+    let source = ("x-amz-copy-source", "bucket/source");
+    let customer = "x-amz-copy-source-server-side-encryption-customer";
+    let (algorithm, key, md5) = (
+        format!("{customer}-algorithm"),
+        format!("{customer}-key"),
+        format!("{customer}-key-md5"),
+    );
+    let customer_key = [
+        source,
+        (&*algorithm, "AES256"),
+        (&*key, "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="),
+        (&*md5, "mT2HRsMGJ5IX5C+0rreZ8Q=="),
+    ];
+    let cases: &[(&[(&str, &str)], u16, &str)] = &[
+        (
+            &[("x-amz-copy-source", "arn:aws:s3:::b/k")],
+            501,
+            "NotImplemented",
+        ),
+        (&[("x-amz-copy-source", "bucket")], 400, "InvalidArgument"),
+        (&[("x-amz-copy-source", "bucket/")], 400, "InvalidArgument"),
+        (&[("x-amz-copy-source", "../key")], 400, "InvalidBucketName"),
+        (&customer_key, 501, "NotImplemented"),
+        (
+            &[source, ("x-amz-metadata-directive", "copy")],
+            400,
+            "InvalidArgument",
+        ),
+        (
+            &[source, ("x-amz-tagging-directive", "KEEP")],
+            400,
+            "InvalidArgument",
+        ),
+        (
+            &[source, ("x-amz-checksum-algorithm", "CRC16")],
+            400,
+            "InvalidRequest",
+        ),
+        (
+            &[source, ("x-amz-server-side-encryption", "rot13")],
+            400,
+            "InvalidArgument",
+        ),
+        (
+            &[source, ("x-amz-meta-s3seal-key", "x")],
+            400,
+            "InvalidArgument",
+        ),
+    ];
+    for (headers, status, code) in cases {
+        let mut draft = gate.client.draft("PUT", OBJECT);
+        for (name, value) in *headers {
+            draft = draft.header(name, value);
+        }
+        gate.refuses(&format!("{headers:?}"), draft, *status, code)
+            .await;
+    }
     gate.stop().await;
 }
 

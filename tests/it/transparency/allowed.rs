@@ -114,6 +114,21 @@ pub const DOCUMENT_HEADERS: &[Allowed] = &[
     ),
 ];
 
+/// Of the headers, where the body is the answer to a copy.
+pub const COPY_HEADERS: &[Allowed] = &[
+    allow(
+        "etag",
+        May::BeDropped,
+        "S3 has it in the document alone, SeaweedFS also as a header",
+    ),
+    allow("accept-ranges", May::BeDropped, "of no meaning there"),
+    allow(
+        "x-amz-copy-source-version-id",
+        May::BeAdded,
+        "S3 names the version, SeaweedFS and Ceph do not",
+    ),
+];
+
 /// Of the elements of XML documents.
 pub const ELEMENTS: &[Allowed] = &[
     allow("ETag", May::Differ, "D1: as the header"),
@@ -131,13 +146,29 @@ pub const ELEMENTS: &[Allowed] = &[
     allow("ChecksumType", May::BeDropped, "P34: of the ciphertext"),
 ];
 
+/// Of the namespaces of XML documents.
+pub const NAMESPACED: &[Allowed] = &[
+    allow(
+        "CopyObjectResult",
+        May::BeAdded,
+        "S3's; SeaweedFS forgets it",
+    ),
+    allow("CopyPartResult", May::BeAdded, "the same"),
+];
+
 const fn allow(name: &'static str, may: May, reason: &'static str) -> Allowed {
     Allowed { name, may, reason }
 }
 
 #[test]
 fn every_entry_has_a_reason_and_stands_once() {
-    for list in [HEADERS, DOCUMENT_HEADERS, ELEMENTS] {
+    for list in [
+        HEADERS,
+        COPY_HEADERS,
+        DOCUMENT_HEADERS,
+        ELEMENTS,
+        NAMESPACED,
+    ] {
         for (index, entry) in list.iter().enumerate() {
             assert!(!entry.reason.is_empty(), "{}", entry.name);
             assert!(

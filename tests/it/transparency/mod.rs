@@ -4,6 +4,7 @@
 mod allowed;
 mod buckets;
 mod conditions;
+mod copies;
 mod keys;
 mod listings;
 mod multipart;
@@ -58,6 +59,16 @@ promises! { seaweedfs:
     conditions::conditional_get_304_412_pass,
     conditions::conditional_put_412_passes,
     conditions::of_32_writers_that_want_to_be_first_exactly_one_is,
+    copies::a_copy_is_the_same_object,
+    copies::conditions_on_the_source_hold,
+    copies::copies_between_buckets_are_the_same_object,
+    copies::copies_that_cannot_be_are_refused_alike,
+    copies::metadata_is_replaced_where_it_is_said,
+    copies::multipart_objects_are_copied,
+    copies::parts_are_copied,
+    copies::tags_are_copied,
+    copies::tags_are_replaced_where_it_is_said,
+    copies::versions_are_copied,
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,
     listings::listings_say_the_same,
@@ -87,6 +98,16 @@ promises! { ceph:
     buckets::errors_of_buckets_pass,
     conditions::conditional_get_304_412_pass,
     conditions::of_32_writers_that_want_to_be_first_exactly_one_is,
+    copies::a_copy_is_the_same_object,
+    copies::conditions_on_the_source_hold,
+    copies::copies_between_buckets_are_the_same_object,
+    copies::copies_that_cannot_be_are_refused_alike,
+    copies::metadata_is_replaced_where_it_is_said,
+    copies::multipart_objects_are_copied,
+    copies::parts_are_copied,
+    copies::tags_are_copied,
+    copies::tags_are_replaced_where_it_is_said,
+    copies::versions_are_copied,
     keys::every_odd_key_is_stored_and_listed,
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,

@@ -30,8 +30,13 @@ impl<'a> Upload<'a> {
         )
     }
 
+    /// What a part is put to, within the bucket.
+    pub fn part_target(&self, number: usize) -> String {
+        format!("{}?partNumber={number}&{}", self.key, self.query())
+    }
+
     pub async fn part(&self, number: usize, body: impl Into<Bytes>) -> Answer {
-        let rest = format!("{}?partNumber={number}&{}", self.key, self.query());
+        let rest = self.part_target(number);
         self.way.draft("PUT", &rest).body(body).send().await
     }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::allowed::{Allowed, DOCUMENT_HEADERS, ELEMENTS, HEADERS, May};
+use super::allowed::{Allowed, COPY_HEADERS, DOCUMENT_HEADERS, ELEMENTS, HEADERS, May, NAMESPACED};
 use crate::support::client::{Answer, Client, Draft};
 use crate::support::upstream::{Embedded, Server};
 use crate::support::{BUCKET, Options, Proxy, UPSTREAM};
@@ -161,6 +161,10 @@ impl Pair {
             _ => {}
         }
         let is_document = direct.body.starts_with(b"<?xml");
+        let is_copy = [&b"<CopyObjectResult"[..], b"<CopyPartResult"]
+            .iter()
+            .any(|tag| proxied.body.windows(tag.len()).any(|bytes| bytes == *tag));
+        let of_copies = if is_copy { COPY_HEADERS } else { &[] };
         let extra = if is_document { DOCUMENT_HEADERS } else { &[] };
         let names = |answer: &Answer| {
             answer
@@ -180,7 +184,9 @@ impl Pair {
                     .collect::<Vec<_>>()
             };
             let (direct, proxied) = (values(direct, &self.direct), values(proxied, &self.proxied));
-            let may = may(&name, HEADERS).or_else(|| may(&name, extra));
+            let may = may(&name, of_copies)
+                .or_else(|| may(&name, HEADERS))
+                .or_else(|| may(&name, extra));
             if !is_allowed(may, &direct, &proxied) {
                 found.push(format!("header {name}: {direct:?} and {proxied:?}"));
             }
@@ -228,6 +234,10 @@ fn tokens(document: &str) -> Vec<(String, String)> {
     let mut dropping = false;
     for piece in document.split('<').skip(1) {
         let (tag, text) = piece.split_once('>').unwrap();
+        let tag = match tag.split_once(" xmlns=") {
+            Some((tag, _)) if NAMESPACED.iter().any(|named| named.name == tag) => tag,
+            _ => tag,
+        };
         match may(tag.trim_start_matches('/'), ELEMENTS) {
             Some(May::BeDropped | May::Vary | May::BeAdded) => dropping = !tag.starts_with('/'),
             Some(May::Differ) if !tag.starts_with('/') => {

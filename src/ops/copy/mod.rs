@@ -1,0 +1,282 @@
+//! Copies: without moving bytes where the data key may be shared (format.md, "Copies"), and
+//! otherwise through the proxy under a fresh one.
+
+pub mod object;
+pub mod part;
+mod server_side;
+mod tags;
+
+use std::sync::Arc;
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::Response;
+
+use super::context::{Cx, S3Request};
+use super::get_object;
+use super::incoming::{self, insert_text};
+use super::policy::ResolvedRule;
+use super::read::{Wanted, announced_size, upstream_read};
+use super::segmented::Object;
+use super::stored::{self, Stored};
+use crate::body::Body;
+use crate::body::idle::Received;
+use crate::error::Error;
+use crate::format::Metadata;
+use crate::s3::copy_source::CopySource;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::is_metadata;
+use crate::s3::operation::Operation;
+use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
+use crate::s3::sse::CustomerKey;
+use crate::s3::uri;
+
+/// A read of the source in the client's name.
+pub struct Reading {
+    /// What the client calls it.
+    pub name: CopySource,
+    /// With the conditions on the source as its own.
+    pub request: S3Request,
+}
+
+/// The source of a copy, as one answer of the upstream describes it.
+pub struct Source<'a> {
+    /// See [`Reading`].
+    pub reading: &'a Reading,
+    /// The rule it is under.
+    pub rule: &'a ResolvedRule,
+    /// The upstream's.
+    pub headers: HeaderMap,
+    /// Bytes as stored.
+    pub stored_len: u64,
+    /// Bytes as clients see them.
+    pub size: u64,
+    /// What it is.
+    pub stored: Stored,
+}
+
+/// What came of looking at the source.
+pub enum Probed<'a> {
+    /// It is there, and the client's conditions hold.
+    Found(Box<Source<'a>>),
+    /// The upstream says no.
+    Refused(Response<Body>),
+}
+
+/// Looks at the source: it is there, the caller may read it, and the conditions hold.
+pub async fn probe<'a>(cx: &'a Cx, reading: &'a Reading) -> Result<Probed<'a>, Error> {
+    let request = &reading.request;
+    let rule = request.rule(cx)?;
+    let response = look(cx, request).await?;
+    match response.status() {
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
+        StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED => {
+            return Err(S3Error::new(ErrorCode::PreconditionFailed).into());
+        }
+        _ => return Ok(Probed::Refused(incoming::relay(cx, response).await?)),
+    }
+    let stored_len = stored_len(response.headers())
+        .ok_or(Error::UpstreamAnswer("a source without a usable length"))?;
+    let headers = response.into_parts().0.headers;
+    let stored = stored::recognise(cx, request, rule, &headers, stored_len)?;
+    let size = match &stored {
+        Stored::Sealed(metadata) => {
+            sealed_size(cx, request, rule, metadata, (&headers, stored_len)).await?
+        }
+        Stored::DirectoryMarker | Stored::Plaintext => stored_len,
+    };
+    Ok(Probed::Found(Box::new(Source {
+        reading,
+        rule,
+        headers,
+        stored_len,
+        size,
+        stored,
+    })))
+}
+
+/// One byte, and not a HEAD: a refusal comes with its reason.
+async fn look(cx: &Cx, reading: &S3Request) -> Result<Response<Received>, Error> {
+    let mut upstream = upstream_read(reading, Method::GET);
+    let byte = HeaderValue::from_static("bytes=0-0");
+    upstream.headers.insert(RANGE, byte);
+    let response = cx.upstream.send(upstream).await?;
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        // it is empty
+        let upstream = upstream_read(reading, Method::HEAD);
+        return Ok(cx.upstream.send(upstream).await?);
+    }
+    Ok(response)
+}
+
+/// Bytes of plaintext, once the caller has shown that the object is for it to read.
+async fn sealed_size(
+    cx: &Cx,
+    reading: &S3Request,
+    rule: &ResolvedRule,
+    metadata: &Metadata,
+    (headers, stored_len): (&HeaderMap, u64),
+) -> Result<u64, Error> {
+    stored::authorise(reading, rule, &metadata.envelope)?;
+    if let Some(size) = announced_size(metadata, headers, stored_len)? {
+        return Ok(size);
+    }
+    let object = Object::new(cx, reading, rule, metadata, (headers, stored_len)).await?;
+    Ok(object.layout().await?.layout.plaintext_len())
+}
+
+/// The size of the whole, from a 206 or a 200.
+fn stored_len(headers: &HeaderMap) -> Option<u64> {
+    match headers.get(CONTENT_RANGE) {
+        Some(range) => ContentRange::parse(range.to_str().ok()?).map(|range| range.total),
+        None => headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
+    }
+}
+
+impl Reading {
+    /// What `request` is a copy of, if its caller may read that bucket.
+    pub fn parse(request: &S3Request) -> Result<Self, Error> {
+        if CustomerKey::parse_copy_source(&request.headers)?.is_some() {
+            let header = "x-amz-copy-source-server-side-encryption-customer-algorithm";
+            let error = S3Error::new(ErrorCode::NotImplemented).detail("Header", header);
+            return Err(error.into());
+        }
+        let name = CopySource::parse(&request.headers)?;
+        let request = reading(request, &name)?;
+        Ok(Self { name, request })
+    }
+}
+
+fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
+    let may_read = request
+        .caller
+        .as_ref()
+        .is_some_and(|caller| caller.client.may_use_bucket(name.bucket()));
+    if !may_read {
+        return Err(S3Error::new(ErrorCode::AccessDenied).into());
+    }
+    let mut headers = HeaderMap::new();
+    for (from, to) in [
+        ("x-amz-copy-source-if-match", IF_MATCH),
+        ("x-amz-copy-source-if-none-match", IF_NONE_MATCH),
+        ("x-amz-copy-source-if-modified-since", IF_MODIFIED_SINCE),
+        ("x-amz-copy-source-if-unmodified-since", IF_UNMODIFIED_SINCE),
+        (
+            "x-amz-request-payer",
+            HeaderName::from_static("x-amz-request-payer"),
+        ),
+        (
+            "x-amz-source-expected-bucket-owner",
+            HeaderName::from_static("x-amz-expected-bucket-owner"),
+        ),
+    ] {
+        if let Some(value) = request.headers.get(from) {
+            headers.insert(to, value.clone());
+        }
+    }
+    let version = name.version().map(|version| {
+        let version = uri::encode_component(version.as_bytes());
+        format!("versionId={version}")
+    });
+    Ok(S3Request {
+        id: request.id,
+        operation: Operation::GetObject,
+        target: name.target(),
+        method: Method::GET,
+        query: version.unwrap_or_default(),
+        headers,
+        verified: Arc::clone(&request.verified),
+        caller: request.caller.clone(),
+        received: Arc::default(),
+        body: None,
+    })
+}
+
+impl Source<'_> {
+    /// The upstream's entity tag.
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.headers.get(ETAG)
+    }
+
+    /// The plaintext of the object that was looked at, and of no other.
+    pub async fn plaintext(
+        &self,
+        cx: &Cx,
+        range: Option<ResolvedRange>,
+    ) -> Result<Response<Body>, Error> {
+        let mut reading = S3Request {
+            headers: self.reading.request.headers.clone(),
+            target: self.reading.request.target.clone(),
+            query: self.reading.request.query.clone(),
+            operation: Operation::GetObject,
+            method: Method::GET,
+            id: self.reading.request.id,
+            verified: Arc::clone(&self.reading.request.verified),
+            caller: self.reading.request.caller.clone(),
+            received: Arc::default(),
+            body: None,
+        };
+        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+            reading.headers.remove(name);
+        }
+        if let Some(etag) = self.etag() {
+            reading.headers.insert(IF_MATCH, etag.clone());
+        }
+        let wanted = range.map_or(Wanted::Whole, |range| {
+            Wanted::Range(ByteRange::Closed {
+                first: range.first(),
+                last: range.last(),
+            })
+        });
+        if let Some(range) = range {
+            let text = format!("bytes={}-{}", range.first(), range.last());
+            insert_text(&mut reading.headers, "range", &text);
+        }
+        let response = get_object::read_again(cx, &reading, self.rule, wanted).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => Err(Error::Changed),
+            _ => Err(Error::UpstreamAnswer("a source that cannot be read")),
+        }
+    }
+
+    /// Puts what is copied of the source's headers in the place of the request's.
+    pub fn copy_headers(&self, cx: &Cx, stored: &mut HeaderMap) {
+        let described: Vec<HeaderName> = stored
+            .keys()
+            .filter(|name| is_metadata(name.as_str()) || CONTENT_HEADERS.contains(name))
+            .cloned()
+            .collect();
+        for name in described {
+            stored.remove(name);
+        }
+        let shown = incoming::headers(cx, &self.headers);
+        for (name, value) in &shown {
+            if is_metadata(name.as_str()) || CONTENT_HEADERS.contains(name) {
+                stored.append(name.clone(), value.clone());
+            }
+        }
+    }
+
+    /// Shows which version was copied.
+    pub fn show_version(&self, headers: &mut HeaderMap) {
+        if let Some(version) = self.headers.get("x-amz-version-id") {
+            let name = HeaderName::from_static("x-amz-copy-source-version-id");
+            headers.insert(name, version.clone());
+        }
+    }
+}
+
+/// What S3 calls the system metadata of an object.
+const CONTENT_HEADERS: &[HeaderName] = &[
+    CACHE_CONTROL,
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_TYPE,
+    EXPIRES,
+];

@@ -1,0 +1,114 @@
+//! The tags of a source. They are read here and sent along: not every upstream copies them where
+//! metadata is replaced, nor does any to a multipart upload.
+
+use data_encoding::BASE64;
+use http::{HeaderMap, Method, StatusCode};
+use md5::{Digest, Md5};
+
+use super::Reading;
+use crate::body::collect;
+use crate::error::Error;
+use crate::ops::context::{Cx, S3Request};
+use crate::ops::incoming::insert_text;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::uri;
+use crate::s3::xml::copy::{tag_pairs, tagging_document, tagging_header};
+use crate::upstream::request::Payload;
+
+/// What is known of the tags of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tags {
+    /// It has none, or is not to give any.
+    None,
+    /// As `x-amz-tagging` holds them.
+    Some(String),
+    /// The upstream does not let the proxy read them.
+    Denied,
+}
+
+impl Tags {
+    /// Reads the tags of the source.
+    pub(super) async fn read(cx: &Cx, reading: &Reading) -> Result<Self, Error> {
+        let mut upstream = reading.request.upstream(Method::GET);
+        upstream.query = tagging_query(&reading.request.query);
+        let response = cx.upstream.send(upstream).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::FORBIDDEN => return Ok(Self::Denied),
+            // no such object, which is found out elsewhere, no tags, or a server without them
+            status if status.is_client_error() => return Ok(Self::None),
+            StatusCode::NOT_IMPLEMENTED => return Ok(Self::None),
+            _ => return Err(Error::UpstreamAnswer("the tags of the source are not read")),
+        }
+        let document = collect(response.into_body(), TAGS_LEN_MAX).await?;
+        match tagging_header(&document) {
+            Some(tags) if tags.is_empty() => Ok(Self::None),
+            Some(tags) => Ok(Self::Some(tags)),
+            None => Err(Error::UpstreamAnswer("tags that cannot be read")),
+        }
+    }
+
+    /// The tags, where they have to be named; without them a copy would lose them in silence.
+    pub(super) fn named(&self) -> Result<Option<&str>, Error> {
+        match self {
+            Self::None => Ok(None),
+            Self::Some(tags) => Ok(Some(tags)),
+            Self::Denied => Err(S3Error::with_message(
+                ErrorCode::AccessDenied,
+                "The tags of the source are to be copied, but the storage behind the proxy does not \
+                 let it read them (s3:GetObjectTagging).",
+            )
+            .into()),
+        }
+    }
+}
+
+/// Makes sure that the copy that `request` asked for has its tags: some servers lose them where
+/// metadata is replaced (Ceph 18 does). `done` are the headers of the answer to the copy.
+pub(super) async fn ensure_tags(
+    cx: &Cx,
+    request: &S3Request,
+    done: &HeaderMap,
+    tags: Option<&str>,
+) -> Result<(), Error> {
+    let tags = tag_pairs(tags.unwrap_or_default());
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let version = done.get("x-amz-version-id").map(|version| {
+        let version = uri::encode_component(version.as_bytes());
+        format!("versionId={version}")
+    });
+    let version = version.unwrap_or_default();
+    let mut head = request.upstream(Method::HEAD);
+    head.query.clone_from(&version);
+    let head = cx.upstream.send(head).await?;
+    let count = head.headers().get("x-amz-tagging-count");
+    if count.is_some_and(|count| count.as_bytes() == tags.len().to_string().as_bytes()) {
+        return Ok(());
+    }
+    let mut put = request.upstream(Method::PUT);
+    put.query = tagging_query(&version);
+    let document = tagging_document(&tags);
+    let md5 = BASE64.encode(&Md5::digest(document.as_bytes()));
+    insert_text(&mut put.headers, "content-md5", &md5);
+    put.payload = Payload::Buffered {
+        bytes: document.into(),
+        checksum: false,
+    };
+    let stored = cx.upstream.send(put).await?;
+    if stored.status().is_success() {
+        return Ok(());
+    }
+    Err(Error::UpstreamAnswer("the tags of the copy are not stored"))
+}
+
+fn tagging_query(version: &str) -> String {
+    if version.is_empty() {
+        return "tagging=".to_owned();
+    }
+    format!("tagging=&{version}")
+}
+
+/// Ten tags of 128 and 256 characters, escaped, with room to spare.
+const TAGS_LEN_MAX: u64 = 64 << 10;

@@ -1,0 +1,136 @@
+//! Operations that may take long: the client gets a head and white space while they run, and the
+//! error, if it comes to that, in the document (AWS, "CopyObject" and "CompleteMultipartUpload").
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::Response;
+use tokio::time::timeout;
+
+use super::incoming::respond;
+use crate::body::waiting::WaitingBody;
+use crate::body::{Body, BodyError, collect};
+use crate::error::Error;
+use crate::s3::xml;
+use crate::telemetry::request_id::RequestId;
+
+/// An operation under way.
+pub type Work = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+/// Answers as `work` does if that is done soon, and otherwise with a 200 whose document follows.
+pub async fn patiently(id: RequestId, work: Work) -> Result<Response<Body>, Error> {
+    answer_within(PATIENCE, id, work).await
+}
+
+async fn answer_within(
+    patience: Duration,
+    id: RequestId,
+    mut work: Work,
+) -> Result<Response<Body>, Error> {
+    match timeout(patience, work.as_mut()).await {
+        Ok(done) => done,
+        Err(_elapsed) => {
+            let span = tracing::Span::current();
+            let document = async move {
+                let outcome = work.await;
+                let _entered = span.enter();
+                match outcome {
+                    Ok(response) => Ok(response),
+                    Err(error) => Err(refusal(&error, id)),
+                }
+            };
+            let document = async move {
+                match document.await {
+                    Ok(response) => document_of(response).await,
+                    Err(refusal) => Ok(refusal),
+                }
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            let body = Body::new(WaitingBody::new(document, patience));
+            Ok(respond(StatusCode::OK, headers, body))
+        }
+    }
+}
+
+/// The document of an answer, a refusal's too, without the declaration that has been sent.
+async fn document_of(response: Response<Body>) -> Result<Bytes, BodyError> {
+    let body = pin!(response.into_body());
+    let document = collect(body, DOCUMENT_LEN_MAX).await?;
+    let end = document
+        .starts_with(b"<?xml")
+        .then(|| memchr::memmem::find(&document, b"?>"))
+        .flatten();
+    Ok(match end {
+        Some(end) => document.slice(end + 2..),
+        None => document,
+    })
+}
+
+fn refusal(error: &Error, id: RequestId) -> Bytes {
+    let s3 = error.to_s3();
+    let fault = error.fault().name();
+    tracing::warn!(code = s3.code.as_str(), fault, %error, "refused behind a 200");
+    let document = xml::error::render(&s3, None, id.as_str());
+    let end = document.find("?>").map_or(0, |end| end + 2);
+    Bytes::from(document).slice(end..)
+}
+
+/// Until the head is sent, and between two spaces: clients wait for a minute or so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers of this kind are small.
+const DOCUMENT_LEN_MAX: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::error_code::{ErrorCode, S3Error};
+    use crate::telemetry::request_id::RequestIds;
+
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// What a client gets of work that ends when the wait for it has begun to be filled.
+    async fn waited_for(outcome: Result<Response<Body>, Error>) -> (StatusCode, String) {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let work = Box::pin(async move {
+            ended.await.expect("it is ended");
+            outcome
+        });
+        let id = RequestIds::new([0; 8]).next();
+        let answer = answer_within(SHORT, id, work).await.unwrap();
+        let status = answer.status();
+        end.send(()).unwrap();
+        let document = collect(answer.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(document.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_done_soon_is_answered_as_it_is() {
+        let refused = S3Error::new(ErrorCode::NoSuchKey);
+        let work = Box::pin(async { Err(refused.into()) });
+        let id = RequestIds::new([0; 8]).next();
+        let answer = answer_within(Duration::from_mins(1), id, work).await;
+        let error = answer.err().expect("it is refused");
+        assert_eq!(error.to_s3().code, ErrorCode::NoSuchKey);
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_is_answered_in_the_document() {
+        let document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CopyObjectResult/>";
+        let done = respond(StatusCode::OK, HeaderMap::new(), Body::full(document));
+        let (status, text) = waited_for(Ok(done)).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(text.matches("<?xml").count(), 1, "{text}");
+        assert!(text.starts_with("<?xml") && text.ends_with("<CopyObjectResult/>"));
+        let refused = S3Error::new(ErrorCode::SlowDown).into();
+        let (status, text) = waited_for(Err(refused)).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(text.matches("<?xml").count(), 1, "{text}");
+        assert!(text.contains("<Error><Code>SlowDown</Code>"), "{text}");
+    }
+}
