@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -48,6 +48,10 @@ struct Watched {
     thread: thread::JoinHandle<()>,
 }
 
+/// While there is a single log, tracing asks the thread that meets an event first whether anybody
+/// wants it, remembers the answer, and other tests' threads say no.
+static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+
 impl Watched {
     fn start(upstream: std::net::SocketAddr, format: LogFormat) -> Self {
         let lines = Lines::default();
@@ -56,6 +60,7 @@ impl Watched {
             filter: "trace".to_owned(),
         };
         let writer = lines.clone();
+        SECOND.get_or_init(|| telemetry::dispatch(&log, io::sink).unwrap());
         let dispatch = telemetry::dispatch(&log, move || writer.clone()).unwrap();
         let (started, starting) = mpsc::channel();
         let (release, released) = oneshot::channel::<()>();
@@ -74,9 +79,6 @@ impl Watched {
             });
         });
         let proxy = starting.recv().unwrap();
-        // Another test may have met an event for the first time just as this log began; then
-        // nobody was found to be interested, and that was remembered.
-        tracing::callsite::rebuild_interest_cache();
         Self {
             proxy,
             lines,
