@@ -294,7 +294,7 @@ impl Job<'_> {
         if let Some(etag) = self.source.etag() {
             let name = HeaderName::from_static("x-amz-copy-source-if-match");
             headers.insert(name, etag.clone());
-            // Ceph has another name for it (reef does), and shows who it is.
+            // Ceph 16 has another name for it, and shows who it is.
             if self.source.headers.contains_key("x-rgw-object-type") {
                 let name = HeaderName::from_static("x-amz-copy-if-match");
                 headers.insert(name, etag.clone());

@@ -64,7 +64,7 @@ impl Tags {
 }
 
 /// Makes sure that the copy that `request` asked for has its tags: some servers lose them where
-/// metadata is replaced (Ceph 18 does). `done` are the headers of the answer to the copy.
+/// metadata is replaced (Ceph 16 does). `done` are the headers of the answer to the copy.
 pub(super) async fn ensure_tags(
     cx: &Cx,
     request: &S3Request,
