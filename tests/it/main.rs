@@ -24,6 +24,7 @@ mod copies;
 mod docs;
 mod faults;
 mod layering;
+mod model;
 mod multipart;
 mod objects;
 mod redaction;
