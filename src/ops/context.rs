@@ -130,6 +130,24 @@ impl S3Request {
         request
     }
 
+    /// A request of our own about the same place in the name of the same caller, with no query,
+    /// headers or body.
+    #[must_use]
+    pub fn own(&self, operation: Operation, method: Method) -> Self {
+        Self {
+            id: self.id,
+            operation,
+            target: self.target.clone(),
+            method,
+            query: String::new(),
+            headers: HeaderMap::new(),
+            verified: Arc::clone(&self.verified),
+            caller: self.caller.clone(),
+            received: Arc::default(),
+            body: None,
+        }
+    }
+
     /// The checks that the headers ask for. Errors here come before a byte is read.
     pub fn payload_verifier(&self) -> Result<PayloadVerifier, Error> {
         if self.operation != Operation::CompleteMultipartUpload {

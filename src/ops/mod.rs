@@ -1,5 +1,6 @@
 //! One file per operation that is not a plain forward.
 
+pub mod attributes;
 pub mod bucket_encryption;
 pub mod context;
 pub mod copy;
@@ -39,6 +40,7 @@ use crate::s3::operation::Operation;
 pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>, Error> {
     match request.operation {
         Operation::GetObject => Box::pin(get_object::get_object(cx, request)).await,
+        Operation::GetObjectAttributes => Box::pin(attributes::attributes(cx, request)).await,
         Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
         Operation::PutObject => Box::pin(put_object::put_object(cx, request)).await,
         Operation::DeleteObject => Box::pin(delete_object::delete_object(cx, request)).await,
@@ -80,7 +82,6 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         | Operation::ListBuckets
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
         Operation::CreateSession
-        | Operation::GetObjectAttributes
         | Operation::GetObjectTorrent
         | Operation::PostObject
         | Operation::Preflight

@@ -199,6 +199,11 @@ keyring = "{self.home}/keyring.json"
         lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith((name + " ", name + "{"))]
         return {labels: float(value) for labels, _, value in lines}
 
+    def kill(self):
+        """As a crash would."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self):
         """SIGTERM drains; returns the exit code."""
         if self.process.poll() is None:

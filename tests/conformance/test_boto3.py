@@ -260,3 +260,29 @@ def test_unknown_key_is_refused(endpoint, bucket, key):
         ServerSideEncryption="aws:kms", SSEKMSKeyId="nobody-knows-it",
     )
     assert refusal == (400, "KMS.NotFoundException")
+
+
+def test_p66_d29_attributes_are_of_the_plaintext(seaweedfs, bucket, key):
+    s3 = seaweedfs.boto()
+    at = {"Bucket": bucket, "Key": key}
+    asked = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
+    put = s3.put_object(**at, Body=bodies.body(100_000), ChecksumAlgorithm="SHA256")
+    shown = s3.get_object_attributes(**at, ObjectAttributes=asked)
+    assert (shown["ObjectSize"], shown["StorageClass"]) == (100_000, "STANDARD")
+    assert shown["ETag"] == put["ETag"].strip('"')
+    assert shown["Checksum"]["ChecksumSHA256"] == put["ChecksumSHA256"]
+    assert "ObjectParts" not in shown
+    upload = at | {"UploadId": s3.create_multipart_upload(**at)["UploadId"]}
+    lens = [5 << 20, 70_000]
+    etags = [s3.upload_part(**upload, PartNumber=n, Body=bodies.body(size))["ETag"] for n, size in enumerate(lens, 1)]
+    parts = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(etags, 1)]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    shown = s3.get_object_attributes(**at, ObjectAttributes=asked)
+    assert (shown["ObjectSize"], shown["ObjectParts"]) == (sum(lens), {"TotalPartsCount": 2})
+
+
+def test_attributes_of_nothing_are_refused(seaweedfs, bucket, key):
+    s3 = seaweedfs.boto()
+    at = {"Bucket": bucket, "Key": key}
+    assert error_of(s3.get_object_attributes, **at, ObjectAttributes=["ETag"]) == (404, "NoSuchKey")
+    assert error_of(s3.get_object_attributes, **at, ObjectAttributes=["Colour"]) == (400, "InvalidArgument")

@@ -1,6 +1,10 @@
 """Multipart uploads and multipart objects, as clients make and read them with their default settings."""
 import concurrent.futures
+import random
+import threading
+import time
 
+import botocore.exceptions
 import pytest
 
 import bodies
@@ -181,3 +185,72 @@ def test_stored_objects_open_offline(seaweedfs, bucket, key, upstreams, keyring,
         "--key", key, "--length", len(there.body), "--parts", sealed_parts, stdin=there.body,
     )
     assert opened.stdout == b"".join(parts)
+
+
+@pytest.mark.proxied
+def test_an_upload_outlives_the_replica_that_began_it(upstreams, bucket_of, keyring, home, key, tmp_path):
+    """Parts in random order by 16 threads through two replicas; the first is killed and started again midway."""
+    upstream, bucket = upstreams["seaweedfs"], bucket_of("seaweedfs")
+    replicas = [harness.S3Seal(home, upstream, f"replica-{n}").start() for n in (1, 2)]
+    clients = [replica.endpoint.boto(retries={"total_max_attempts": 1}) for replica in replicas]
+    try:
+        size = 5 * MIB + 1
+        whole = bodies.body(64 * MIB, 23)
+        count = -(-len(whole) // size)
+        order = list(range(1, count + 1))
+        random.Random(7).shuffle(order)
+        at = {"Bucket": bucket, "Key": key}
+        at["UploadId"] = clients[0].create_multipart_upload(**at)["UploadId"]
+        killed = threading.Event()
+
+        def put(place, number):
+            part = whole[(number - 1) * size : number * size]
+            if place == count // 2:
+                replicas[0].kill()
+                replicas[0].start()
+                killed.set()
+            for attempt in range(100):
+                try:
+                    replica = (place + attempt) % 2
+                    done = clients[replica].upload_part(**at, PartNumber=number, Body=part)
+                    return {"PartNumber": number, "ETag": done["ETag"]}
+                except (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError) as error:
+                    if isinstance(error, botocore.exceptions.ClientError):
+                        assert error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500, error
+                    time.sleep(0.05)
+            raise AssertionError(f"part {number} never went through")
+
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            parts = sorted(pool.map(put, range(count), order), key=lambda part: part["PartNumber"])
+        assert killed.is_set()
+        clients[1].complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
+        for client in clients:
+            assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == whole
+    finally:
+        for replica in replicas:
+            replica.stop()
+
+
+@pytest.mark.proxied
+def test_two_hundred_parts(seaweedfs_http, bucket_of, key):
+    """1,000 MiB: ranges that begin and end in any part, and a listing that knows the size."""
+    s3, bucket, part = seaweedfs_http.boto(), bucket_of("seaweedfs"), bodies.body(5 * MIB, 31)
+    at = {"Bucket": bucket, "Key": key}
+    at["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+
+    def put(number):
+        body = number.to_bytes(2, "big") + part[2:]
+        return {"PartNumber": number, "ETag": s3.upload_part(**at, PartNumber=number, Body=body)["ETag"]}
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(put, range(1, 201)))
+    s3.complete_multipart_upload(**at, MultipartUpload={"Parts": parts})
+    del at["UploadId"]
+    assert s3.list_objects_v2(Bucket=bucket, Prefix=key)["Contents"][0]["Size"] == 200 * len(part)
+    for number in (1, 2, 100, 199, 200):
+        first = (number - 1) * len(part)
+        got = s3.get_object(**at, Range=f"bytes={first}-{first + 99}")["Body"].read()
+        assert got == number.to_bytes(2, "big") + part[2:100]
+    last = s3.get_object(**at, Range="bytes=-10")["Body"].read()
+    assert last == part[-10:]
+    assert s3.get_object(**at, PartNumber=137)["Body"].read(2) == (137).to_bytes(2, "big")

@@ -6,8 +6,6 @@ pub mod part;
 mod server_side;
 mod tags;
 
-use std::sync::Arc;
-
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
@@ -182,18 +180,11 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
         let version = uri::encode_component(version.as_bytes());
         format!("versionId={version}")
     });
-    Ok(S3Request {
-        id: request.id,
-        operation: Operation::GetObject,
-        target: name.target(),
-        method: Method::GET,
-        query: version.unwrap_or_default(),
-        headers,
-        verified: Arc::clone(&request.verified),
-        caller: request.caller.clone(),
-        received: Arc::default(),
-        body: None,
-    })
+    let mut reading = request.own(Operation::GetObject, Method::GET);
+    reading.target = name.target();
+    reading.query = version.unwrap_or_default();
+    reading.headers = headers;
+    Ok(reading)
 }
 
 impl Source<'_> {
@@ -208,18 +199,10 @@ impl Source<'_> {
         cx: &Cx,
         range: Option<ResolvedRange>,
     ) -> Result<Response<Body>, Error> {
-        let mut reading = S3Request {
-            headers: self.reading.request.headers.clone(),
-            target: self.reading.request.target.clone(),
-            query: self.reading.request.query.clone(),
-            operation: Operation::GetObject,
-            method: Method::GET,
-            id: self.reading.request.id,
-            verified: Arc::clone(&self.reading.request.verified),
-            caller: self.reading.request.caller.clone(),
-            received: Arc::default(),
-            body: None,
-        };
+        let looked_at = &self.reading.request;
+        let mut reading = looked_at.own(Operation::GetObject, Method::GET);
+        reading.query.clone_from(&looked_at.query);
+        reading.headers.clone_from(&looked_at.headers);
         for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
             reading.headers.remove(name);
         }

@@ -1,6 +1,7 @@
 //! XML of S3: edits that leave every byte alone that they do not have to change. Listings stream
 //! ([`list`]); everything else is small ([`document`]).
 
+pub mod attributes;
 pub mod copy;
 pub mod document;
 pub mod error;

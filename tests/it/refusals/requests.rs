@@ -14,7 +14,6 @@ const HOUR: Duration = Duration::from_hours(1);
 async fn p45_p46_d6_d13_operations_that_are_not_implemented_are_not_forwarded() {
     let gate = Gate::start(Options::default()).await;
     for (method, target) in [
-        ("GET", "/bucket/object?attributes"),
         ("GET", "/bucket/object?torrent"),
         ("PUT", "/bucket/object?renameObject"),
         ("PUT", "/bucket/object?encryption"),
