@@ -1,7 +1,9 @@
 //! XML of S3: edits that leave every byte alone that they do not have to change. Listings stream
 //! ([`list`]); everything else is small ([`document`]).
 
+pub mod bucket_encryption;
 pub mod copy;
+pub mod delete;
 pub mod document;
 pub mod error;
 pub mod list;
