@@ -32,6 +32,7 @@ use crate::keys::{
     RouteError,
 };
 use crate::ops::context::{Cx, Settings};
+use crate::ops::cors::KnownCors;
 use crate::ops::layouts::Layouts;
 use crate::ops::multipart::known::KnownUploads;
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
@@ -170,6 +171,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
             layouts: Arc::default(),
+            cors: Arc::default(),
             settings,
             callers: Arc::new(callers),
             domains: config.listen.domains.clone(),
@@ -305,6 +307,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     uploads: Arc<KnownUploads>,
     layouts: Arc<Layouts>,
+    cors: Arc<KnownCors>,
     settings: Settings,
     callers: Arc<Callers>,
     domains: Vec<String>,
@@ -321,6 +324,7 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             uploads: Arc::clone(&self.uploads),
             layouts: Arc::clone(&self.layouts),
+            cors: Arc::clone(&self.cors),
             settings: self.settings.clone(),
         };
         let authenticator = Authenticator::new(AuthSettings {

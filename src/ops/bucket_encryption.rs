@@ -1,41 +1,41 @@
 //! GetBucketEncryption and its siblings: answered from the rules, because what the upstream says
 //! is about its own encryption.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
 use super::incoming::{respond, set_plaintext_len};
+use super::policy::ResolvedRule;
 use crate::body::Body;
 use crate::config::rules::Encryption;
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::xml::escape;
+use crate::s3::xml::bucket_encryption::DefaultEncryption;
 
 /// What new objects of the bucket are encrypted with by default.
 pub fn get(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
-    let rule = request.rule(cx)?;
-    let default = match rule.rule.encryption {
-        Encryption::Managed => "<SSEAlgorithm>AES256</SSEAlgorithm>".to_owned(),
-        Encryption::NamedKey => format!(
-            "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{}</KMSMasterKeyID>",
-            escape(&rule.rule.key)
-        ),
-        Encryption::Off | Encryption::CustomerKey | Encryption::Deny => {
-            return Err(S3Error::new(ErrorCode::NoEncryptionConfiguration).into());
-        }
-    };
-    let document = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>\
-         <ApplyServerSideEncryptionByDefault>{default}</ApplyServerSideEncryptionByDefault>\
-         <BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"
-    );
+    let default = default(request.rule(cx)?)
+        .ok_or_else(|| S3Error::new(ErrorCode::NoEncryptionConfiguration))?;
+    let document = default.render();
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     set_plaintext_len(&mut headers, document.len() as u64);
     Ok(respond(StatusCode::OK, headers, Body::full(document)))
+}
+
+/// Done already where it says what the rule says; nothing is changed, here or upstream.
+pub async fn put(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
+    let rule = request.rule(cx)?;
+    let document = request.document(cx, DOCUMENT_LEN_MAX).await?;
+    let (document, _proof) = document.ok_or_else(|| S3Error::new(ErrorCode::MalformedXml))?;
+    let asked = DefaultEncryption::parse(&document)?;
+    if !is_same(cx, default(rule), asked) {
+        return Err(change());
+    }
+    let headers = HeaderMap::from_iter([(CONTENT_LENGTH, 0.into())]);
+    Ok(respond(StatusCode::OK, headers, Body::empty()))
 }
 
 /// The rules are configuration: no client changes them, and nothing is applied upstream.
@@ -46,3 +46,27 @@ pub fn change() -> Error {
     )
     .into()
 }
+
+fn default(rule: &ResolvedRule) -> Option<DefaultEncryption> {
+    match rule.rule.encryption {
+        Encryption::Managed => Some(DefaultEncryption::Managed),
+        Encryption::NamedKey => Some(DefaultEncryption::NamedKey(Some(rule.rule.key.clone()))),
+        Encryption::Off | Encryption::CustomerKey | Encryption::Deny => None,
+    }
+}
+
+/// A key has several names.
+fn is_same(cx: &Cx, is: Option<DefaultEncryption>, asked: Option<DefaultEncryption>) -> bool {
+    use DefaultEncryption::{Managed, NamedKey};
+    match (is, asked) {
+        (Some(Managed), Some(Managed)) | (Some(NamedKey(_)), Some(NamedKey(None))) => true,
+        (Some(NamedKey(Some(is))), Some(NamedKey(Some(asked)))) => {
+            let (is, asked) = (cx.keys.resolve(&is), cx.keys.resolve(&asked));
+            is.is_some() && is == asked
+        }
+        (Some(_) | None, _) => false,
+    }
+}
+
+/// S3's own have some hundred bytes.
+const DOCUMENT_LEN_MAX: u64 = 64 << 10;

@@ -10,6 +10,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
 
+use super::cors::KnownCors;
 use super::layouts::Layouts;
 use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
@@ -44,6 +45,8 @@ pub struct Cx {
     pub uploads: Arc<KnownUploads>,
     /// Where the segments of multipart objects are stored.
     pub layouts: Arc<Layouts>,
+    /// What browsers may do.
+    pub cors: Arc<KnownCors>,
     /// See [`Settings`].
     pub settings: Settings,
 }

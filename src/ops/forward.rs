@@ -8,54 +8,50 @@ use hyper::Response;
 use super::context::{Cx, S3Request};
 use super::incoming;
 use super::outgoing::{self, BodyHeaders};
+use crate::auth::PayloadProof;
 use crate::body::Body;
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
-use crate::upstream::request::Payload;
+use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// See the module.
 pub async fn forward(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
-    if let Some(bucket) = request.bucket() {
+    if request.bucket().is_some() {
         request.rule(cx)?;
-        // Which of its keys are under which rule is not looked at.
-        if request.operation == Operation::DeleteObjects && cx.rules.denies_some(bucket) {
-            return Err(S3Error::with_message(
-                ErrorCode::AccessDenied,
-                "A prefix of this bucket is denied: delete its objects one by one.",
-            )
-            .into());
-        }
     }
+    let _change = cx.cors.changed_by(&request.operation);
     let mut upstream = request.upstream(request.method.clone());
     upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
     upstream.query = outgoing::query(&request);
     let operation = request.operation.clone();
     if let Some((bytes, proof)) = request.document(cx, DOCUMENT_LEN_MAX).await? {
         check_document(&operation, &bytes)?;
-        if let Some(checksum) = proof.checksum() {
-            // It may have come as a trailer, which ends here.
-            let name = HeaderName::from_static(checksum.algorithm().header());
-            if let Ok(value) = HeaderValue::from_str(&checksum.to_base64()) {
-                upstream.headers.insert(name, value);
-            }
-        }
-        if !bytes.is_empty() {
-            upstream.payload = Payload::Buffered {
-                bytes,
-                checksum: false,
-            };
-        }
+        carry(&mut upstream, bytes, &proof);
     }
     incoming::relay(cx, cx.upstream.send(upstream).await?).await
 }
 
+/// Sends a document on, byte by byte.
+pub fn carry(upstream: &mut UpstreamRequest, document: Bytes, proof: &PayloadProof) {
+    if let Some(checksum) = proof.checksum() {
+        // It may have come as a trailer, which ends here.
+        let name = HeaderName::from_static(checksum.algorithm().header());
+        if let Ok(value) = HeaderValue::from_str(&checksum.to_base64()) {
+            upstream.headers.insert(name, value);
+        }
+    }
+    if !document.is_empty() {
+        upstream.payload = Payload::Buffered {
+            bytes: document,
+            checksum: false,
+        };
+    }
+}
+
 /// Documents that ask for what the upstream would do with ciphertext.
 fn check_document(operation: &Operation, document: &Bytes) -> Result<(), Error> {
-    let refused: &[&[u8]] = if *operation == Operation::DeleteObjects {
-        // Conditions on ETags and sizes that the upstream does not know.
-        &[b"<ETag", b"<Size"]
-    } else if *operation == Operation::RestoreObject {
+    let refused: &[&[u8]] = if *operation == Operation::RestoreObject {
         // Select reads what is stored.
         &[b"SELECT", b"<SelectParameters", b"<OutputLocation"]
     } else {
@@ -78,4 +74,4 @@ fn check_document(operation: &Operation, document: &Bytes) -> Result<(), Error> 
 }
 
 /// The largest relayed document in bytes: DeleteObjects with 1,000 keys of 1,024 bytes, escaped.
-const DOCUMENT_LEN_MAX: u64 = 8 << 20;
+pub const DOCUMENT_LEN_MAX: u64 = 8 << 20;

@@ -4,7 +4,9 @@ pub mod attributes;
 pub mod bucket_encryption;
 pub mod context;
 pub mod copy;
+pub mod cors;
 pub mod delete_object;
+pub mod delete_objects;
 pub mod encryption;
 pub mod forward;
 pub mod get_object;
@@ -44,6 +46,7 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
         Operation::PutObject => Box::pin(put_object::put_object(cx, request)).await,
         Operation::DeleteObject => Box::pin(delete_object::delete_object(cx, request)).await,
+        Operation::DeleteObjects => Box::pin(delete_objects::delete_objects(cx, request)).await,
         Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
             Box::pin(list_objects::list_objects(cx, request)).await
         }
@@ -70,20 +73,19 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
             Box::pin(multipart::list_uploads::list_uploads(cx, request)).await
         }
         Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
-        Operation::PutBucketEncryption | Operation::DeleteBucketEncryption => {
-            Err(bucket_encryption::change())
-        }
+        Operation::PutBucketEncryption => Box::pin(bucket_encryption::put(cx, request)).await,
+        Operation::DeleteBucketEncryption => Err(bucket_encryption::change()),
         Operation::Bucket(_)
         | Operation::Object(_)
         | Operation::CreateBucket
         | Operation::DeleteBucket
-        | Operation::DeleteObjects
         | Operation::HeadBucket
         | Operation::ListBuckets
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
         Operation::CreateSession
         | Operation::GetObjectTorrent
         | Operation::PostObject
+        // Answered before anybody is authenticated.
         | Operation::Preflight
         | Operation::RenameObject
         | Operation::SelectObjectContent

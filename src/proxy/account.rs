@@ -38,6 +38,11 @@ impl Account {
         }
     }
 
+    /// The name of the request.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
     /// The bucket it is about.
     pub fn set_bucket(&mut self, bucket: Option<&str>) {
         self.bucket = bucket.map(str::to_owned);

@@ -25,7 +25,9 @@ use crate::body::observe::Observed;
 use crate::error::Error;
 use crate::ops;
 use crate::ops::context::{Cx, S3Request};
+use crate::ops::cors::{Crossing, preflight};
 use crate::ops::policy::Caller;
+use crate::s3::operation::Operation;
 use crate::s3::query::Query;
 use crate::s3::target::BucketName;
 use crate::s3::{headers, hoisted};
@@ -99,6 +101,8 @@ impl Proxy {
         let closes = answer::must_close(&parts, &body);
         let asked = answer::Asked::of(&parts);
         let parsed = self.parse(&parts);
+        let target = parsed.as_ref().ok().map(|parsed| &parsed.target);
+        let mut crossing = target.and_then(|target| Crossing::of(&self.cx, target, &parts));
         let operation = parsed
             .as_ref()
             .map_or("Unknown", |parsed| parsed.operation.name());
@@ -107,7 +111,7 @@ impl Proxy {
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         let outcome = match parsed {
             Ok(parsed) => {
-                self.run(id, parsed, parts, body, &mut log)
+                self.run(parsed, parts, body, &mut crossing, &mut log)
                     .instrument(span.clone())
                     .await
             }
@@ -122,6 +126,9 @@ impl Proxy {
             }
         };
         let mut response = answer::stamp(response, &id);
+        if let Some(crossing) = crossing {
+            Box::pin(crossing.show(&self.cx, response.headers_mut())).await;
+        }
         if closes {
             answer::close(&mut response);
         }
@@ -140,13 +147,17 @@ impl Proxy {
 
     async fn run(
         &self,
-        id: RequestId,
         parsed: Parsed,
         parts: Parts,
         body: Incoming,
+        crossing: &mut Option<Crossing>,
         log: &mut Account,
     ) -> Result<(Response<Body>, Option<Ticket>), Error> {
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
+        if parsed.operation == Operation::Preflight {
+            let answer = Box::pin(preflight(&self.cx, &parsed.target, &parts)).await;
+            return answer.map(|response| (response, None));
+        }
         let verified =
             self.authenticator
                 .authenticate(&parts, &*self.callers, (self.surroundings.clock)())?;
@@ -167,11 +178,15 @@ impl Proxy {
         if verified.scheme() != Scheme::Presigned {
             hoisted::refuse(Query::new(parts.uri.query())).map_err(|error| error.to_s3())?;
         }
-        let mut request = s3_request(id, parsed, parts, body, verified, caller);
+        let mut request = s3_request(log.id(), parsed, parts, body, verified, caller);
         request.received = log.received();
         headers::check_request(&request.headers)?;
-        let response = ops::dispatch(&self.cx, request).await?;
-        Ok((response, ticket))
+        let answer = ops::dispatch(&self.cx, request);
+        let answer = match crossing {
+            None => answer.await,
+            Some(crossing) => tokio::join!(answer, Box::pin(crossing.find(&self.cx))).0,
+        };
+        Ok((answer?, ticket))
     }
 }
 

@@ -85,9 +85,11 @@ macro_rules! error_codes {
 
 error_codes! {
     AccessDenied, "AccessDenied", FORBIDDEN, "Access Denied";
+    AccessForbidden, "AccessForbidden", FORBIDDEN, "CORSResponse: This CORS request is not allowed.";
     AuthorizationHeaderMalformed, "AuthorizationHeaderMalformed", BAD_REQUEST, "The authorization header you provided is invalid.";
     AuthorizationQueryParametersError, "AuthorizationQueryParametersError", BAD_REQUEST, "The authorization query parameters that you provided are not valid.";
     BadDigest, "BadDigest", BAD_REQUEST, "The Content-MD5 you specified did not match what we received.";
+    BadRequest, "BadRequest", BAD_REQUEST, "Bad Request";
     BucketAlreadyExists, "BucketAlreadyExists", CONFLICT, "The requested bucket name is not available.";
     BucketAlreadyOwnedByYou, "BucketAlreadyOwnedByYou", CONFLICT, "Your previous request to create the named bucket succeeded and you already own it.";
     BucketNotEmpty, "BucketNotEmpty", CONFLICT, "The bucket you tried to delete is not empty.";
@@ -166,7 +168,7 @@ mod tests {
             ),
             (
                 403,
-                "RequestTimeTooSkewed SignatureDoesNotMatch InvalidAccessKeyId InvalidObjectState AccessDenied",
+                "RequestTimeTooSkewed SignatureDoesNotMatch InvalidAccessKeyId InvalidObjectState AccessDenied AccessForbidden",
             ),
             (
                 400,
@@ -174,7 +176,7 @@ mod tests {
                  InvalidDigest IncompleteBody RequestTimeout ExpiredToken InvalidToken \
                  AuthorizationHeaderMalformed KeyTooLongError MalformedXML InvalidURI InvalidBucketName \
                  KMS.NotFoundException KMS.DisabledException KMS.KMSInvalidStateException \
-                 XAmzContentSHA256Mismatch InvalidArgument InvalidRequest",
+                 XAmzContentSHA256Mismatch InvalidArgument InvalidRequest BadRequest",
             ),
             (404, "NoSuchKey NoSuchBucket NoSuchUpload NoSuchVersion"),
             (405, "MethodNotAllowed"),

@@ -94,11 +94,12 @@ pub fn request_treatment(name: &HeaderName) -> RequestTreatment {
 }
 
 /// The treatment of a response header. What is in no list ends here: servers add headers of their
-/// own, and some of those describe the stored bytes.
+/// own, and some of those describe the stored bytes. `Access-Control-*` and `Vary` are in none: the
+/// upstream sees no origin.
 pub fn response_treatment(name: &HeaderName) -> ResponseTreatment {
     let name = name.as_str();
     let is_users = is_metadata(name) && !is_reserved_metadata(name);
-    if is_users || KEPT.contains(&name) || name.starts_with("access-control-") {
+    if is_users || KEPT.contains(&name) {
         ResponseTreatment::Keep
     } else if name.starts_with(SSE.as_str()) || REPLACED.contains(&name) {
         ResponseTreatment::Replace
@@ -355,7 +356,6 @@ const KEPT: &[&str] = &[
     "last-modified",
     "retry-after",
     "server",
-    "vary",
     "x-amz-abort-date",
     "x-amz-abort-rule-id",
     "x-amz-access-point-alias",

@@ -4,6 +4,7 @@ pub mod checksum;
 pub mod chunked;
 pub mod conditional;
 pub mod copy_source;
+pub mod cors;
 pub mod error_code;
 pub mod etag;
 pub mod headers;

@@ -109,3 +109,13 @@ def read_head(reader):
     while line := reader.readline().strip():
         closes = closes or line.lower() == b"connection: close"
     return status, closes
+
+
+def send_unsigned(endpoint, method, path, headers=None):
+    """One request without a signature and without a body, as a browser's preflight is."""
+    connection = connect(endpoint)
+    try:
+        connection.request(method, path, headers=headers or {})
+        return read_answer(connection.getresponse())
+    finally:
+        connection.close()

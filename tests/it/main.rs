@@ -21,6 +21,8 @@
 
 mod commands;
 mod copies;
+mod cors;
+mod deletions;
 mod docs;
 mod faults;
 mod layering;

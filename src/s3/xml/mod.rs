@@ -2,7 +2,9 @@
 //! ([`list`]); everything else is small ([`document`]).
 
 pub mod attributes;
+pub mod bucket_encryption;
 pub mod copy;
+pub mod delete;
 pub mod document;
 pub mod error;
 pub mod list;

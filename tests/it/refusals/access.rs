@@ -165,12 +165,56 @@ async fn p12_p16_rules_and_clients_limit_modes_and_keys() {
     gate.stop().await;
 }
 
+const AES: &str = "<SSEAlgorithm>AES256</SSEAlgorithm>";
+const KMS: &str = "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>default</KMSMasterKeyID>";
+const ALIAS: &str =
+    "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>alias/default</KMSMasterKeyID>";
+const OTHER_KEY: &str =
+    "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>tenant</KMSMasterKeyID>";
+const NO_KEY: &str = "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>none</KMSMasterKeyID>";
+
+fn configuration(default: &str) -> String {
+    format!(
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>{default}\
+         </ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+    )
+}
+
 #[tokio::test]
 async fn the_encryption_of_a_bucket_is_not_a_clients_to_change() {
     let gate = Gate::start(options()).await;
-    for method in ["PUT", "DELETE"] {
-        let draft = gate.client.draft(method, "/bucket?encryption");
-        gate.refuses(method, draft, 403, "AccessDenied").await;
+    let draft = gate.client.draft("DELETE", "/bucket?encryption");
+    gate.refuses("DELETE", draft, 403, "AccessDenied").await;
+    for (bucket, default, status) in [
+        ("bucket", KMS, 200),
+        ("bucket", "<SSEAlgorithm>aws:kms</SSEAlgorithm>", 200),
+        ("bucket", ALIAS, 200),
+        ("bucket", OTHER_KEY, 403),
+        ("bucket", NO_KEY, 403),
+        ("bucket", AES, 403),
+        ("strict", AES, 200),
+        ("strict", KMS, 403),
+        ("plain", AES, 403),
+        ("vault", AES, 403),
+        ("bucket", "", 403),
+    ] {
+        let what = format!("{bucket} {default}");
+        let draft = gate.client.draft("PUT", &format!("/{bucket}?encryption"));
+        let draft = draft.body(configuration(default));
+        if status == 200 {
+            let answer = draft.send().await;
+            assert_eq!(answer.status, 200, "{what}: {answer:?}");
+            assert!(answer.body.is_empty(), "{what}");
+        } else {
+            gate.refuses(&what, draft, status, "AccessDenied").await;
+        }
+    }
+    for document in ["", "<Other/>", "no document"] {
+        let draft = gate
+            .client
+            .draft("PUT", "/bucket?encryption")
+            .body(document);
+        gate.refuses(document, draft, 400, "MalformedXML").await;
     }
     let code = "ServerSideEncryptionConfigurationNotFoundError";
     gate.refuses(

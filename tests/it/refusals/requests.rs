@@ -33,7 +33,6 @@ async fn p45_p46_d6_d13_operations_that_are_not_implemented_are_not_forwarded() 
         ("PUT", "/bucket/object?versionId=1"),
         ("PUT", "/bucket/object?partNumber=1"),
         ("PATCH", "/bucket/object"),
-        ("OPTIONS", "/bucket/object"),
         (
             "GET",
             "/arn:aws:s3:us-east-1:123456789012:accesspoint%2Fx/object",

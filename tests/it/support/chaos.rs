@@ -356,7 +356,12 @@ impl Exchange<'_> {
     fn serve(&self) -> Reply {
         let mut state = self.state.lock().unwrap();
         let seen = state.seen[self.index].clone();
-        let path = seen.head.path().to_owned();
+        let is_cors = seen.head.target.ends_with("?cors");
+        let path = if is_cors {
+            seen.head.target.clone()
+        } else {
+            seen.head.path().to_owned()
+        };
         match seen.head.method.as_str() {
             "PUT" => {
                 state.etags += 1;
@@ -366,6 +371,7 @@ impl Exchange<'_> {
             }
             "GET" | "HEAD" => match state.objects.get(&path) {
                 Some(object) => get(&seen, object),
+                None if is_cors => Reply::error(404, "NoSuchCORSConfiguration"),
                 None => Reply::error(404, "NoSuchKey"),
             },
             "DELETE" => {

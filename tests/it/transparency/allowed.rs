@@ -96,6 +96,12 @@ pub const HEADERS: &[Allowed] = &[
         "no header of S3's: SeaweedFS shows the tag",
     ),
     allow("x-amz-tagging-b", May::BeDropped, "the same"),
+    allow(
+        "vary",
+        May::BeDropped,
+        "P64: the upstream sees no origin, and its answer depends on none",
+    ),
+    allow("access-control-*", May::BeDropped, "the same"),
     allow("connection", May::Vary, "belongs to one hop"),
     allow("keep-alive", May::Vary, "belongs to one hop"),
 ];
