@@ -12,7 +12,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::client::{Answer, Client, Draft};
+use crate::support::client::{Answer, Client, Draft, PayloadHash};
 use crate::support::upstream::Server;
 use crate::support::{Options, Proxy};
 
@@ -60,6 +60,11 @@ enum Action {
         version_two: bool,
         page: usize,
     },
+    /// All parts of an upload, the last one first.
+    Upload {
+        key: usize,
+        parts: Vec<Body>,
+    },
     Begin {
         key: usize,
     },
@@ -106,8 +111,16 @@ struct Body {
 
 impl Body {
     fn bytes(self) -> Bytes {
-        let byte = |index: usize| (index.wrapping_mul(self.seed | 1) ^ (index >> 8)) as u8;
-        (0..self.len).map(byte).collect::<Vec<_>>().into()
+        // Blocks that tell where they are: made fast, since there are many of them.
+        let mut block: Vec<u8> = (0..1024usize).map(|at| (at ^ (at >> 8)) as u8).collect();
+        let mut bytes = Vec::with_capacity(self.len + block.len());
+        for index in 0..self.len.div_ceil(block.len()) {
+            let place = (index as u64) << 32 | self.seed as u64;
+            block[..8].copy_from_slice(&place.to_be_bytes());
+            bytes.extend_from_slice(&block);
+        }
+        bytes.truncate(self.len);
+        bytes.into()
     }
 }
 
@@ -128,6 +141,15 @@ fn part_body() -> impl Strategy<Value = Body> {
         1 => (0usize..70_000, 1usize..1_000_000)
             .prop_map(|(more, seed)| Body { len: PART_LEN_MIN + more, seed }),
     ]
+}
+
+/// None, one or two that need not be the last.
+fn large_parts() -> impl Strategy<Value = Vec<Body>> {
+    let body = (0usize..70_000, 1usize..1_000_000).prop_map(|(more, seed)| Body {
+        len: PART_LEN_MIN + more,
+        seed,
+    });
+    proptest::collection::vec(body, 0..3)
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -151,8 +173,12 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(from, to, replace)| Action::Copy { from, to, replace }),
         3 => (any::<bool>(), 1usize..5)
             .prop_map(|(version_two, page)| Action::List { version_two, page }),
+        4 => (key(), large_parts(), body()).prop_map(|(key, mut parts, last)| {
+            parts.push(last);
+            Action::Upload { key, parts }
+        }),
         4 => key().prop_map(|key| Action::Begin { key }),
-        8 => (0usize..3, 1usize..4, part_body())
+        8 => (0usize..3, prop_oneof![3 => Just(1usize), 2 => Just(2usize), 1 => Just(3usize)], part_body())
             .prop_map(|(upload, number, body)| Action::Part { upload, number, body }),
         2 => (0usize..3, 1usize..4, key(), 0usize..100_000, 1usize..200_000).prop_map(
             |(upload, number, from, first, len)| Action::PartCopy { upload, number, from, first, len }
@@ -294,13 +320,15 @@ impl World {
             Action::DeleteMany { keys } => self.delete_many(replica, keys).await,
             Action::Copy { from, to, replace } => self.copy(replica, *from, *to, *replace).await,
             Action::List { version_two, page } => self.list(replica, *version_two, *page).await,
+            Action::Upload { key, parts } => self.upload(replica, *key, parts).await,
             Action::Begin { key } => self.begin(replica, *key).await,
             Action::Part {
                 upload,
                 number,
                 body,
             } => {
-                self.part(replica, *upload, *number, *body).await;
+                self.part(replica, self.running(*upload), *number, *body)
+                    .await;
             }
             Action::PartCopy {
                 upload,
@@ -309,11 +337,16 @@ impl World {
                 first,
                 len,
             } => {
-                self.part_copy(replica, (*upload, *number), *from, (*first, *len))
-                    .await;
+                self.part_copy(
+                    replica,
+                    (self.running(*upload), *number),
+                    *from,
+                    (*first, *len),
+                )
+                .await;
             }
-            Action::Complete { upload } => self.complete(replica, *upload).await,
-            Action::Abort { upload } => self.abort(replica, *upload).await,
+            Action::Complete { upload } => self.complete(replica, self.running(*upload)).await,
+            Action::Abort { upload } => self.abort(replica, self.running(*upload)).await,
             Action::GetVersion { key, index } => self.get_version(replica, *key, *index).await,
             Action::ListVersions => self.list_versions(replica).await,
             Action::Restart => self.restart(replica).await,
@@ -577,10 +610,18 @@ impl World {
 
     // --- multipart --------------------------------------------------------------------------------
 
-    async fn begin(&mut self, replica: usize, key: usize) {
-        if self.model.uploads.len() == 3 {
-            return;
+    /// Begins at one replica, and goes on at both.
+    async fn upload(&mut self, replica: usize, key: usize, parts: &[Body]) {
+        self.begin(replica, key).await;
+        let upload = self.model.uploads.len() - 1;
+        for (index, body) in parts.iter().enumerate().rev() {
+            self.part((replica + index) % 2, upload, index + 1, *body)
+                .await;
         }
+        self.complete(1 - replica, upload).await;
+    }
+
+    async fn begin(&mut self, replica: usize, key: usize) {
         let rest = format!("{}?uploads", self.target(key));
         let answer = self.draft(replica, "POST", &rest).send().await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -589,6 +630,11 @@ impl World {
             id: answer.element("UploadId"),
             parts: BTreeMap::new(),
         });
+    }
+
+    /// Which of the running uploads a number stands for.
+    fn running(&self, upload: usize) -> usize {
+        upload % self.model.uploads.len().max(1)
     }
 
     fn upload_target(&self, upload: usize, number: Option<usize>) -> Option<String> {
@@ -606,7 +652,7 @@ impl World {
             return;
         };
         let draft = self.draft(replica, "PUT", &rest).body(body.bytes());
-        let answer = draft.send().await;
+        let answer = draft.payload(PayloadHash::Unsigned).send().await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let etag = answer.header("etag").unwrap().to_owned();
         let parts = &mut self.model.uploads[upload].parts;
