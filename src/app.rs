@@ -34,6 +34,7 @@ use crate::keys::{
 use crate::ops::context::{Cx, Settings};
 use crate::ops::cors::KnownCors;
 use crate::ops::layouts::Layouts;
+use crate::ops::listed_sizes::KnownSizes;
 use crate::ops::multipart::known::KnownUploads;
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
@@ -155,6 +156,7 @@ impl App {
         keys.probe().await?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
         let settings = Settings {
+            list_sizes: config.upstream.list_sizes,
             etag_style: etag_style(config.upstream.etag),
             cipher: bulk_cipher(config.crypto.bulk_cipher),
             upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
@@ -172,6 +174,7 @@ impl App {
             uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
             layouts: Arc::default(),
             cors: Arc::default(),
+            sizes: KnownSizes::default(),
             settings,
             callers: Arc::new(callers),
             domains: config.listen.domains.clone(),
@@ -308,6 +311,7 @@ struct Shared {
     uploads: Arc<KnownUploads>,
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
+    sizes: KnownSizes,
     settings: Settings,
     callers: Arc<Callers>,
     domains: Vec<String>,
@@ -325,6 +329,7 @@ impl Shared {
             uploads: Arc::clone(&self.uploads),
             layouts: Arc::clone(&self.layouts),
             cors: Arc::clone(&self.cors),
+            sizes: self.sizes.clone(),
             settings: self.settings.clone(),
         };
         let authenticator = Authenticator::new(AuthSettings {

@@ -315,9 +315,6 @@ fn refuse_unavailable(key: &str, table: &RuleTable, check: &mut Check<'_>) {
     if table.encryption == Encryption::CustomerKey {
         check.unavailable(format!("{key}.encryption"), "\"customer-key\"");
     }
-    if table.verify_sizes == Some(true) {
-        check.unavailable(format!("{key}.verify_sizes"), "verify_sizes = true");
-    }
 }
 
 /// Modes that writers may ask for where the rule does not say: all, as on S3, if the rule encrypts.

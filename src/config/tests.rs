@@ -537,16 +537,6 @@ fn what_this_version_cannot_do_is_refused() {
             "upstream.equal_parts",
         ),
         (
-            "S3SEAL_UPSTREAM__LIST_SIZES",
-            "head".to_owned(),
-            "upstream.list_sizes",
-        ),
-        (
-            "S3SEAL_RULES",
-            rule("verify_sizes = true"),
-            "rules[0].verify_sizes",
-        ),
-        (
             "S3SEAL_RULES",
             "[{ buckets = [\"*\"], encryption = \"customer-key\" }]".to_owned(),
             "rules[0].encryption",

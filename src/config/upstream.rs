@@ -165,9 +165,6 @@ pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstr
         check.problem("upstream.tls", "has no use: the endpoint is not https");
     }
     let list_sizes = table.list_sizes.unwrap_or(ListSizes::Formula);
-    if list_sizes == ListSizes::Head {
-        check.unavailable("upstream.list_sizes", "\"head\"");
-    }
     let equal_parts = table.equal_parts.unwrap_or(false);
     if equal_parts {
         check.unavailable("upstream.equal_parts", "equal_parts = true");

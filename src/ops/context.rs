@@ -12,12 +12,14 @@ use time::OffsetDateTime;
 
 use super::cors::KnownCors;
 use super::layouts::Layouts;
+use super::listed_sizes::KnownSizes;
 use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
 use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::config::upstream::ListSizes;
 use crate::error::Error;
 use crate::format::BulkCipher;
 use crate::keys::service::KeyService;
@@ -45,6 +47,8 @@ pub struct Cx {
     pub uploads: Arc<KnownUploads>,
     /// Where the segments of multipart objects are stored.
     pub layouts: Arc<Layouts>,
+    /// What HEADs have told about listed objects.
+    pub sizes: KnownSizes,
     /// What browsers may do.
     pub cors: Arc<KnownCors>,
     /// See [`Settings`].
@@ -56,6 +60,8 @@ pub struct Cx {
 pub struct Settings {
     /// The region that clients sign for.
     pub region: String,
+    /// Where the sizes in listings come from.
+    pub list_sizes: ListSizes,
     /// How ETags are shown.
     pub etag_style: ETagStyle,
     /// The bulk cipher.

@@ -28,16 +28,22 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
     let rule = request.rule(cx)?;
     encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
-    if wants_checksum(&request) && wanted == Wanted::Whole {
+    let proves = rule.rule.verify_sizes;
+    if (wants_checksum(&request) || proves) && wanted == Wanted::Whole {
         // One request all the same: the trailer comes with the headers.
         let mut upstream = upstream_read(&request, Method::GET);
         upstream
             .headers
             .insert(RANGE, HeaderValue::from_static("bytes=-128"));
         let response = cx.upstream.send(upstream).await?;
-        // 416: a stored object of 0 bytes. 403: it may be archived, and only HEAD allowed.
-        let needs_head = [StatusCode::RANGE_NOT_SATISFIABLE, StatusCode::FORBIDDEN];
-        if !needs_head.contains(&response.status()) {
+        // 416: a stored object of 0 bytes. 403: it may be archived, and only HEAD allowed; of such
+        // an object nothing is proven.
+        let needs_head = match response.status() {
+            StatusCode::RANGE_NOT_SATISFIABLE => true,
+            StatusCode::FORBIDDEN => !proves,
+            _ => false,
+        };
+        if !needs_head {
             return with_trailer(cx, &request, rule, response).await;
         }
     }
@@ -133,10 +139,12 @@ async fn with_trailer(
                 show_sealed(cx, sealed, &mut headers, response).await?;
             } else {
                 stored::authorise(request, rule, &metadata.envelope)?;
-                if size.is_none() {
+                if size.is_none() || rule.rule.verify_sizes {
                     let said = (response.headers(), stored_len);
                     let object = Object::new(cx, request, rule, &metadata, said).await?;
-                    return object.describe(Wanted::Whole, headers).await;
+                    let proven = object.layout().await?;
+                    set_plaintext_len(&mut headers, proven.layout.plaintext_len());
+                    return Ok(respond(StatusCode::OK, headers, Body::empty()));
                 }
             }
             size.unwrap_or_default()
@@ -162,7 +170,10 @@ async fn show_sealed(
     } = sealed;
     let key = stored::content_key(cx, request, rule, metadata).await?;
     if response.status() != StatusCode::PARTIAL_CONTENT {
-        // The upstream ignores ranges: the checksum is not worth the whole body.
+        // The upstream ignores ranges: a checksum is not worth the whole body.
+        if rule.rule.verify_sizes {
+            return Err(Error::UpstreamAnswer("all of an object instead of its end"));
+        }
         return Ok(());
     }
     let stored = collect(response.into_body(), TRAILER_LEN as u64).await?;
@@ -170,7 +181,9 @@ async fn show_sealed(
         .map_err(|_short| Error::UpstreamAnswer("another range than was asked for"))?;
     let trailer =
         open_trailer(cx.settings.cipher, &key, stored_len, stored).map_err(StoredError::from)?;
-    show_checksum(headers, &trailer);
+    if wants_checksum(request) {
+        show_checksum(headers, &trailer);
+    }
     Ok(())
 }
 

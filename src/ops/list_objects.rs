@@ -6,10 +6,11 @@ use http::header::ACCEPT_RANGES;
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
-use super::incoming;
 use super::outgoing::{self, BodyHeaders};
-use crate::body::Body;
+use super::{incoming, listed_sizes};
 use crate::body::listing::ListingBody;
+use crate::body::{Body, collect};
+use crate::config::upstream::ListSizes;
 use crate::error::Error;
 use crate::format::sizes::listed_plaintext_len;
 use crate::s3::xml::list::ListRewriter;
@@ -28,6 +29,15 @@ pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>,
     let mut headers = incoming::headers(cx, &parts.headers);
     if let Some(value) = parts.headers.get(ACCEPT_RANGES) {
         headers.insert(ACCEPT_RANGES, value.clone());
+    }
+    if cx.settings.list_sizes == ListSizes::Head {
+        let listing = collect(body, listed_sizes::LISTING_LEN_MAX).await?;
+        let document = listed_sizes::rewrite(cx, &request, &listing).await?;
+        return Ok(incoming::respond(
+            parts.status,
+            headers,
+            Body::full(document),
+        ));
     }
     let is_plain = request
         .bucket()

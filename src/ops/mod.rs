@@ -14,6 +14,7 @@ pub mod head_object;
 pub mod incoming;
 pub mod layouts;
 pub mod list_objects;
+pub mod listed_sizes;
 pub mod multipart;
 pub mod outgoing;
 pub mod patience;

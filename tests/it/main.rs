@@ -33,5 +33,6 @@ mod redaction;
 mod refusals;
 mod relayed;
 mod semantics;
+mod sizes;
 mod support;
 mod transparency;
