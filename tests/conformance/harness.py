@@ -120,6 +120,20 @@ class Tools:
         return done
 
 
+def object_store_options(endpoint, monkeypatch):
+    """For programs on Rust's object_store. An authority is given to them by the environment."""
+    if endpoint.tls:
+        monkeypatch.setenv("SSL_CERT_FILE", endpoint.ca)
+    return {
+        "aws_endpoint_url": endpoint.url,
+        "aws_region": REGION,
+        "aws_access_key_id": endpoint.access_key,
+        "aws_secret_access_key": endpoint.secret_key,
+        "aws_allow_http": str(not endpoint.tls).lower(),
+        "max_retries": "0",
+    }
+
+
 class S3Seal:
     """One `s3seal serve` in front of an upstream."""
 

