@@ -130,7 +130,6 @@ def object_store_options(endpoint, monkeypatch):
         "aws_access_key_id": endpoint.access_key,
         "aws_secret_access_key": endpoint.secret_key,
         "aws_allow_http": str(not endpoint.tls).lower(),
-        "max_retries": "0",
     }
 
 

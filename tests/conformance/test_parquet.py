@@ -73,7 +73,7 @@ class TestPyArrow:
 class TestPolars:
     @pytest.fixture
     def options(self, seaweedfs, monkeypatch):
-        return object_store_options(seaweedfs, monkeypatch)
+        return object_store_options(seaweedfs, monkeypatch) | {"max_retries": 0}
 
     def test_written_scanned_and_streamed(self, options, bucket, key, table):
         frame, uri = polars.from_arrow(table), f"s3://{bucket}/{key}"
