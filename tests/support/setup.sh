@@ -75,10 +75,9 @@ install_node_clients() {
     NODE_HOME=$TEST_HOME/node
     stamp=$NODE_HOME/.installed-$(sha256sum <"$from/package-lock.json" | cut -c1-16)
     [ -f "$stamp" ] && return 0
-    command -v npm >/dev/null || install_debian nodejs npm
     say "installing npm packages into $NODE_HOME"
     mkdir -p "$NODE_HOME" && cp "$from"/package*.json "$NODE_HOME"
-    npm ci --prefix "$NODE_HOME" --no-audit --no-fund --ignore-scripts --loglevel=error && touch "$stamp"
+    PATH=$VENV/bin:$PATH npm ci --prefix "$NODE_HOME" --no-audit --no-fund --ignore-scripts --loglevel=error && touch "$stamp"
 }
 
 install_ci_tools() {
