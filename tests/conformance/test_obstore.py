@@ -1,4 +1,5 @@
 """obstore, that is Rust's object_store: what delta-rs, Polars, Iceberg and DataFusion stand on."""
+import datetime
 import urllib.request
 
 import obstore
@@ -7,9 +8,11 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
 import bodies
+from conftest import DIRECT
 from harness import object_store_options
 
 MIB = 1 << 20
+MINUTE = datetime.timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -50,30 +53,33 @@ def test_created_once_and_swapped(store, key):
     assert bytes(obstore.get(store, key).bytes()) == bodies.body(30, seed=3)
 
 
-def test_listed_copied_renamed_deleted(store, key):
-    body = bodies.body(70_000, seed=5)
-    for name in ("a", "sub/b", "sub/c"):
-        obstore.put(store, f"{key}/{name}", body)
-    obstore.copy(store, f"{key}/a", f"{key}/copy")
-    obstore.rename(store, f"{key}/a", f"{key}/moved")
+def test_listed_and_deleted(store, key):
+    names = ["a", "sub/b", "sub/c"]
+    for size, name in enumerate(names):
+        obstore.put(store, f"{key}/{name}", bodies.body(size))
     listed = [entry for page in obstore.list(store, prefix=key) for entry in page]
-    assert {entry["path"].removeprefix(f"{key}/"): entry["size"] for entry in listed} == {
-        name: len(body) for name in ("copy", "moved", "sub/b", "sub/c")
-    }
-    level = obstore.list_with_delimiter(store, prefix=key)
-    assert list(level["common_prefixes"]) == [f"{key}/sub"]
-    assert bytes(obstore.get(store, f"{key}/moved").bytes()) == body
+    assert [(entry["path"], entry["size"]) for entry in listed] == [(f"{key}/{name}", n) for n, name in enumerate(names)]
+    assert list(obstore.list_with_delimiter(store, prefix=key)["common_prefixes"]) == [f"{key}/sub"]
     obstore.delete(store, [entry["path"] for entry in listed])  # one DeleteObjects
     assert [page for page in obstore.list(store, prefix=key) if page] == []
+
+
+@pytest.mark.xfail(not DIRECT, strict=True, reason="its PUT without a body has no Content-Length, and is answered with 411")
+def test_copied_and_renamed(store, key):
+    body = bodies.body(70_000, seed=5)
+    obstore.put(store, f"{key}/a", body)
+    obstore.copy(store, f"{key}/a", f"{key}/copy")
+    obstore.rename(store, f"{key}/copy", f"{key}/moved")
+    assert bytes(obstore.get(store, f"{key}/moved").bytes()) == body
+    listed = [entry["path"] for page in obstore.list(store, prefix=key) for entry in page]
+    assert listed == [f"{key}/a", f"{key}/moved"]
 
 
 def test_presigned(store, key, seaweedfs):
     if seaweedfs.tls:
         pytest.skip("the same but for the scheme")
     body = bodies.body(1000, seed=6)
-    from datetime import timedelta
-
-    put = urllib.request.Request(obstore.sign(store, "PUT", key, timedelta(minutes=1)), body, method="PUT")
+    put = urllib.request.Request(obstore.sign(store, "PUT", key, MINUTE), body, method="PUT")
     urllib.request.urlopen(put).close()
-    with urllib.request.urlopen(obstore.sign(store, "GET", key, timedelta(minutes=1))) as answer:
+    with urllib.request.urlopen(obstore.sign(store, "GET", key, MINUTE)) as answer:
         assert answer.read() == body

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import bodies
+from conftest import DIRECT
 from harness import REGION, object_store_options
 
 ROWS = 300_000
@@ -29,6 +30,7 @@ def table():
     })
 
 
+@pytest.mark.xfail(not DIRECT, strict=True, reason="x-amz-api-version, of the AWS SDK for C++, is refused with 501")
 class TestPyArrow:
     @pytest.fixture
     def files(self, seaweedfs):
