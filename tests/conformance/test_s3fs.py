@@ -10,7 +10,7 @@ from harness import Tools
 
 MIB = 1 << 20
 
-pytestmark = pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="no FUSE on this machine")
+pytestmark = pytest.mark.skipif(not os.access("/dev/fuse", os.W_OK), reason="/dev/fuse cannot be opened here")
 
 
 @pytest.fixture
