@@ -92,10 +92,10 @@ class Tools:
         self.env = endpoint.environment(home)
 
     def aws(self, *args, **kwargs):
-        return self._run("aws", *args, **kwargs)
+        return self.run("aws", *args, **kwargs)
 
     def s5cmd(self, *args, **kwargs):
-        return self._run("s5cmd", "--endpoint-url", self.endpoint.url, "--retry-count", "0", *args, **kwargs)
+        return self.run("s5cmd", "--endpoint-url", self.endpoint.url, "--retry-count", "0", *args, **kwargs)
 
     def rclone(self, *args, **kwargs):
         remote = {
@@ -107,17 +107,30 @@ class Tools:
             "RCLONE_CONFIG_R_ENDPOINT": self.endpoint.url,
         }
         ca = ["--ca-cert", self.endpoint.ca] if self.endpoint.ca else []
-        return self._run("rclone", "--retries", "1", "--low-level-retries", "1", *ca, *args, env=remote, **kwargs)
+        return self.run("rclone", "--retries", "1", "--low-level-retries", "1", *ca, *args, env=remote, **kwargs)
 
-    def _run(self, program, *args, env=None, check=True, seconds=600):
+    def run(self, program, *args, env=None, check=True, seconds=600):
         """Runs to the end. With `check` a failure is an assertion that shows what the program said."""
-        command = [str(pathlib.Path(sys.executable).parent / program), *map(str, args)]
+        command = [find_program(program), *map(str, args)]
         done = subprocess.run(
             command, env=self.env | (env or {}), cwd=self.home, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=seconds,
         )
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done
+
+
+def object_store_options(endpoint, monkeypatch):
+    """For programs on Rust's object_store. An authority is given to them by the environment."""
+    if endpoint.tls:
+        monkeypatch.setenv("SSL_CERT_FILE", endpoint.ca)
+    return {
+        "aws_endpoint_url": endpoint.url,
+        "aws_region": REGION,
+        "aws_access_key_id": endpoint.access_key,
+        "aws_secret_access_key": endpoint.secret_key,
+        "aws_allow_http": str(not endpoint.tls).lower(),
+    }
 
 
 class S3Seal:
@@ -222,6 +235,12 @@ buckets = ["*"]
 encryption = "named-key"
 plaintext_reads = "deny"
 """
+
+
+def find_program(name):
+    """Python's packages bring some, Debian's the others."""
+    packaged = pathlib.Path(sys.executable).parent / name
+    return str(packaged) if packaged.exists() else name
 
 
 def binary():

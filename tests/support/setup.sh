@@ -61,6 +61,25 @@ install_test_tools() {
     install_python "$REPO/tests/support/requirements.txt"
 }
 
+# The programs of tests/conformance: from PyPI, Debian and npm.
+install_clients() {
+    install_test_tools
+    install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
+    install_debian restic docker-registry s3cmd s3fs
+    install_node_clients
+}
+
+# install_node_clients: what tests/conformance/node/package-lock.json names, in the test home.
+install_node_clients() {
+    local from=$REPO/tests/conformance/node stamp
+    NODE_HOME=$TEST_HOME/node
+    stamp=$NODE_HOME/.installed-$(sha256sum <"$from/package-lock.json" | cut -c1-16)
+    [ -f "$stamp" ] && return 0
+    say "installing npm packages into $NODE_HOME"
+    mkdir -p "$NODE_HOME" && cp "$from"/package*.json "$NODE_HOME"
+    PATH=$VENV/bin:$PATH npm ci --prefix "$NODE_HOME" --no-audit --no-fund --ignore-scripts --loglevel=error && touch "$stamp"
+}
+
 install_ci_tools() {
     install_test_tools
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-ci.txt"
