@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
@@ -194,6 +195,11 @@ impl S3Request {
         let is_absent = self.body.as_ref().is_none_or(Incoming::is_end_stream);
         if is_absent && !matches!(self.method, Method::PUT | Method::POST) {
             return Ok(None);
+        }
+        // Some clients say nothing about a body that they do not send (RFC 9112, section 6.3).
+        if is_absent {
+            let length = self.headers.entry(CONTENT_LENGTH);
+            length.or_insert_with(|| HeaderValue::from_static("0"));
         }
         let verifier = self.payload_verifier()?;
         if verifier.plaintext_len() > limit {

@@ -236,7 +236,8 @@ const HOP_BY_HOP: &[&str] = &[
 
 /// Request headers without effect behind the proxy.
 const STRIPPED: &[&str] = &[
-    "x-amz-te", // append-md5 would make the upstream add bytes to the body
+    "x-amz-api-version", // of the SDK for C++, which names the one there is
+    "x-amz-te",          // append-md5 would make the upstream add bytes to the body
     "x-amz-user-agent",
     "x-amzn-trace-id",
 ];

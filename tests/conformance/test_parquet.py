@@ -12,7 +12,6 @@ import pyarrow.parquet
 import pytest
 
 import bodies
-from conftest import DIRECT
 from harness import REGION, object_store_options
 
 ROWS = 300_000
@@ -30,7 +29,6 @@ def table():
     })
 
 
-@pytest.mark.xfail(not DIRECT, strict=True, reason="x-amz-api-version, of the AWS SDK for C++, is refused with 501")
 class TestPyArrow:
     @pytest.fixture
     def files(self, seaweedfs):

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::support::client::{Client, Draft, Identity};
 use crate::support::upstream::Embedded;
+use crate::support::wire;
 use crate::support::{Options, Proxy};
 
 const HALF: Identity = Identity {
@@ -200,6 +201,22 @@ async fn copies_from_and_to_plain_buckets_change_what_is_stored() {
     };
     assert_eq!(stored("plain", "opened"), text);
     assert_ne!(stored("bucket", "closed").len(), text.len());
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_need_not_say_that_it_has_no_body() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    client.put("/bucket/source", body(10)).await;
+    let mut request = copy(&client, "bucket/source", "/bucket/copy")
+        .header("x-amz-api-version", "2006-03-01")
+        .build();
+    request.headers_mut().remove("content-length");
+    let answer = wire::exchange(proxy.address, &request, b"").await;
+    assert_eq!(answer.status(), 200, "{}", answer.head());
+    assert_eq!(client.get("/bucket/copy").await.body, body(10));
     proxy.stop().await;
 }
 
