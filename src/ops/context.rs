@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use super::layouts::Layouts;
 use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
+use super::post_object::Form;
 use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
@@ -91,6 +92,8 @@ pub struct S3Request {
     pub received: Arc<AtomicU64>,
     /// Unread; gone once it is being read.
     pub body: Option<Incoming>,
+    /// The rest of a form, in the place of a body.
+    pub form: Option<Form>,
 }
 
 impl S3Request {

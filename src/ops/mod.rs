@@ -15,6 +15,7 @@ pub mod multipart;
 pub mod outgoing;
 pub mod patience;
 pub mod policy;
+pub mod post_object;
 pub mod put_object;
 pub mod read;
 pub mod refuse;
@@ -41,6 +42,7 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::GetObject => Box::pin(get_object::get_object(cx, request)).await,
         Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
         Operation::PutObject => Box::pin(put_object::put_object(cx, request)).await,
+        Operation::PostObject => Box::pin(post_object::post_object(cx, request)).await,
         Operation::DeleteObject => Box::pin(delete_object::delete_object(cx, request)).await,
         Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
             Box::pin(list_objects::list_objects(cx, request)).await
@@ -82,7 +84,6 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::CreateSession
         | Operation::GetObjectAttributes
         | Operation::GetObjectTorrent
-        | Operation::PostObject
         | Operation::Preflight
         | Operation::RenameObject
         | Operation::SelectObjectContent

@@ -6,6 +6,7 @@ pub mod conditional;
 pub mod copy_source;
 pub mod error_code;
 pub mod etag;
+pub mod form;
 pub mod headers;
 pub mod hoisted;
 pub mod operation;

@@ -23,6 +23,7 @@ mod commands;
 mod copies;
 mod docs;
 mod faults;
+mod forms;
 mod layering;
 mod multipart;
 mod objects;

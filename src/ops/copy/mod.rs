@@ -193,6 +193,7 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
         caller: request.caller.clone(),
         received: Arc::default(),
         body: None,
+        form: None,
     })
 }
 
@@ -219,6 +220,7 @@ impl Source<'_> {
             caller: self.reading.request.caller.clone(),
             received: Arc::default(),
             body: None,
+            form: None,
         };
         for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
             reading.headers.remove(name);
