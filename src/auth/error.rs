@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt};
 use thiserror::Error;
 use time::OffsetDateTime;
 
+use crate::s3::form::FormError;
+
 /// A refused request. Every variant is the client's fault.
 ///
 /// The first line of each variant's doc names the S3 error code and the HTTP status;
@@ -55,6 +57,12 @@ pub enum AuthError {
     /// `AccessDenied`, 403. Neither `x-amz-date` nor `Date` holds a date.
     #[error("no valid date")]
     MissingDate,
+    /// `InvalidArgument`, 400; the document has `ArgumentName`. A form that is signed in part.
+    #[error("form without the field {name}")]
+    MissingField {
+        /// Name in lower case.
+        name: &'static str,
+    },
     /// `InvalidArgument`, 400. Two of `Authorization`, presigned parameters and V2 parameters.
     #[error("more than one authentication mechanism")]
     MultipleMechanisms,
@@ -147,6 +155,7 @@ impl AuthError {
                 "Missing required header for this request: x-amz-content-sha256"
             }
             Self::MissingDate => "AWS authentication requires a valid Date or x-amz-date header",
+            Self::MissingField { name } => return FormError::Missing { name }.to_s3().message,
             Self::MultipleMechanisms => MULTIPLE_MECHANISMS,
             Self::NotYetValid { .. } => "Request is not valid yet",
             Self::RepeatedHeader { name } => {
@@ -185,7 +194,7 @@ impl AuthError {
             Self::ConflictingParameter { .. } | Self::HostConflict => "conflict",
             Self::Expired { .. } => "expired",
             Self::InvalidContentSha256 { .. } | Self::MissingContentSha256 => "content_sha256",
-            Self::Malformed { .. } | Self::MissingDate => "malformed",
+            Self::Malformed { .. } | Self::MissingDate | Self::MissingField { .. } => "malformed",
             Self::MultipleMechanisms => "multiple_mechanisms",
             Self::NotYetValid { .. } | Self::Skewed { .. } => "skew",
             Self::RepeatedHeader { .. } => "repeated_header",
@@ -211,7 +220,7 @@ pub struct SignatureMismatch {
     pub string_to_sign: String,
     /// As sent.
     pub signature_provided: String,
-    /// Ours, over the raw path.
+    /// Ours, over the raw path; empty for a form, of which the string to sign is the policy.
     pub canonical_request: String,
 }
 
@@ -224,6 +233,8 @@ impl fmt::Debug for SignatureMismatch {
 /// Where the authentication information stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// Fields of a form: errors are `AuthorizationQueryParametersError`.
+    Form,
     /// `Authorization`: errors are `AuthorizationHeaderMalformed`.
     Header,
     /// `X-Amz-*` parameters: errors are `AuthorizationQueryParametersError`.
@@ -234,10 +245,10 @@ impl Place {
     fn message(self, fault: &impl fmt::Display, of_credential: bool) -> String {
         match self {
             Self::Header => format!("The authorization header is malformed; {fault}."),
-            Self::Query if of_credential => {
+            Self::Form | Self::Query if of_credential => {
                 format!("Error parsing the X-Amz-Credential parameter; {fault}.")
             }
-            Self::Query => format!("{fault}."),
+            Self::Form | Self::Query => format!("{fault}."),
         }
     }
 }
@@ -245,6 +256,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Form => "form fields",
             Self::Header => "authorization header",
             Self::Query => "presigned parameters",
         })

@@ -1,6 +1,7 @@
 //! Who is calling and what the body claims: pure, `now` and secrets are arguments.
 //!
-//! [`Authenticator::authenticate`] verifies a request head and yields [`Verified`];
+//! [`Authenticator::authenticate`] verifies a request head and yields [`Verified`], and
+//! [`Authenticator::authenticate_form`] does so with the fields of a form;
 //! [`Verified::payload_verifier`] then reads what the headers claim about the body, and the
 //! [`PayloadVerifier`] it yields turns wire bytes into plaintext and ends in a [`PayloadProof`].
 //!
@@ -12,6 +13,7 @@ mod canonical;
 mod chunk;
 mod claims;
 mod error;
+mod form;
 mod header;
 mod payload;
 mod payload_error;
@@ -192,7 +194,18 @@ impl Authenticator {
         signed: &Signed<'_>,
         secrets: &dyn ClientSecrets,
     ) -> Result<Arc<SigningKey>, AuthError> {
-        let access_key_id = signed.credential.access_key_id;
+        let id = signed.credential.access_key_id;
+        self.with_key(id, signed.timestamp, secrets, |key| signed.check(key))
+    }
+
+    /// Checks a signature with the key of whoever claims to have made it.
+    fn with_key(
+        &self,
+        access_key_id: &str,
+        timestamp: &Timestamp,
+        secrets: &dyn ClientSecrets,
+        check: impl FnOnce(&SigningKey) -> Result<(), AuthError>,
+    ) -> Result<Arc<SigningKey>, AuthError> {
         let known = secrets.secret(access_key_id);
         let (id, secret) = match known {
             Some(secret) => (access_key_id, secret),
@@ -204,8 +217,8 @@ impl Authenticator {
             secret: secret.expose(),
             region: &self.region,
         };
-        let key = self.keys.key(signer, signed.timestamp);
-        let verdict = signed.check(&key);
+        let key = self.keys.key(signer, timestamp);
+        let verdict = check(&key);
         match known {
             Some(_) => verdict.map(|()| key),
             None => Err(AuthError::UnknownAccessKey {
@@ -228,6 +241,8 @@ impl fmt::Debug for Authenticator {
 pub enum Scheme {
     /// By nothing; the rules decide what that may do.
     Anonymous,
+    /// Fields of a form.
+    Form,
     /// `Authorization` header.
     Header,
     /// `X-Amz-*` query parameters.

@@ -2,6 +2,7 @@
 
 mod buffers;
 pub mod claimed;
+pub mod form;
 pub mod idle;
 pub mod listing;
 pub mod observe;
@@ -24,6 +25,7 @@ use thiserror::Error;
 use crate::auth::PayloadError;
 use crate::format::OpenError;
 use crate::format::SealError;
+use crate::s3::form::FormError;
 use crate::s3::xml::list::ListError;
 
 /// Why a body ended before its end. Whoever polls it must treat the message as incomplete:
@@ -34,6 +36,9 @@ pub enum BodyError {
     /// The client's: what it claimed about the body does not hold.
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// The client's: a form that is none.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// The client's: it went away, or broke HTTP.
     #[error("client body: {0}")]
     Client(#[source] hyper::Error),

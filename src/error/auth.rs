@@ -21,6 +21,9 @@ pub(super) fn to_s3(error: &AuthError) -> S3Error {
         AuthError::InvalidContentSha256 { value } => s3
             .detail("ArgumentName", "x-amz-content-sha256")
             .detail("ArgumentValue", value),
+        AuthError::MissingField { name } => {
+            s3.detail("ArgumentName", *name).detail("ArgumentValue", "")
+        }
         AuthError::SignatureDoesNotMatch(mismatch) => comparison(s3, mismatch),
         AuthError::Skewed {
             request_time,
@@ -68,11 +71,12 @@ fn code(error: &AuthError) -> ErrorCode {
         | AuthError::NotYetValid { .. }
         | AuthError::UnsignedHeaders { .. } => ErrorCode::AccessDenied,
         AuthError::InvalidContentSha256 { .. }
+        | AuthError::MissingField { .. }
         | AuthError::MultipleMechanisms
         | AuthError::UnsupportedScheme => ErrorCode::InvalidArgument,
         AuthError::Malformed { place, .. } | AuthError::WrongRegion { place, .. } => match place {
             Place::Header => ErrorCode::AuthorizationHeaderMalformed,
-            Place::Query => ErrorCode::AuthorizationQueryParametersError,
+            Place::Form | Place::Query => ErrorCode::AuthorizationQueryParametersError,
         },
         AuthError::S3Express | AuthError::SigV4a => ErrorCode::NotImplemented,
         AuthError::SessionToken => ErrorCode::InvalidToken,
@@ -84,10 +88,14 @@ fn code(error: &AuthError) -> ErrorCode {
 
 /// S3 shows what it signed, so that users can compare it with what they signed.
 fn comparison(s3: S3Error, mismatch: &SignatureMismatch) -> S3Error {
-    s3.detail("AWSAccessKeyId", &mismatch.access_key_id)
+    let s3 = s3
+        .detail("AWSAccessKeyId", &mismatch.access_key_id)
         .detail("StringToSign", &mismatch.string_to_sign)
-        .detail("SignatureProvided", &mismatch.signature_provided)
-        .detail("CanonicalRequest", &mismatch.canonical_request)
+        .detail("SignatureProvided", &mismatch.signature_provided);
+    match mismatch.canonical_request.as_str() {
+        "" => s3,
+        request => s3.detail("CanonicalRequest", request),
+    }
 }
 
 fn timestamp(at: OffsetDateTime) -> String {

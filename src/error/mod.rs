@@ -16,6 +16,7 @@ use crate::format::{EnvelopeError, HeaderError, MetadataError, OpenError, SizeEr
 use crate::keys::policy::PolicyRefusal;
 use crate::keys::provider::KeyError;
 use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::form::FormError;
 use crate::s3::headers::HeaderError as RequestHeaderError;
 use crate::s3::sse::SseError;
 use crate::s3::target::TargetError;
@@ -62,6 +63,9 @@ pub enum Error {
     /// A header that is not implemented or not allowed.
     #[error(transparent)]
     Header(#[from] RequestHeaderError),
+    /// A form that is none, or that its policy does not allow.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// Encryption headers that make no sense.
     #[error(transparent)]
     Sse(#[from] SseError),
@@ -149,6 +153,7 @@ impl Error {
             Self::S3(error) => (**error).clone(),
             Self::Target(error) => error.to_s3(),
             Self::Header(error) => error.to_s3(),
+            Self::Form(error) => error.to_s3(),
             Self::Sse(error) => error.to_s3(),
             Self::Auth(error) => auth::to_s3(error),
             Self::Payload(error) => payload::to_s3(error),
@@ -167,9 +172,12 @@ impl Error {
             Self::S3(error) if error.code.status().is_client_error() => Fault::Client,
             Self::S3(error) if error.code.status() == StatusCode::NOT_IMPLEMENTED => Fault::Client,
             Self::S3(_) => Fault::Proxy,
-            Self::Target(_) | Self::Header(_) | Self::Sse(_) | Self::Auth(_) | Self::Payload(_) => {
-                Fault::Client
-            }
+            Self::Target(_)
+            | Self::Header(_)
+            | Self::Form(_)
+            | Self::Sse(_)
+            | Self::Auth(_)
+            | Self::Payload(_) => Fault::Client,
             Self::Body(error) => body_fault(error),
             Self::Upstream(_) | Self::UpstreamAnswer(_) | Self::Changed => Fault::Upstream,
             Self::Key(_) | Self::Envelope(_) => Fault::Keys,
@@ -187,6 +195,7 @@ impl Error {
             Self::S3(_)
             | Self::Target(_)
             | Self::Header(_)
+            | Self::Form(_)
             | Self::Sse(_)
             | Self::Auth(_)
             | Self::Payload(_)
@@ -203,6 +212,7 @@ impl Error {
 fn body_to_s3(error: &BodyError) -> S3Error {
     match error {
         BodyError::Payload(error) => payload::to_s3(error),
+        BodyError::Form(error) => error.to_s3(),
         // The client stopped sending: whether it still listens is not known.
         BodyError::Client(_) => S3Error::new(ErrorCode::IncompleteBody),
         BodyError::ClientIdle => S3Error::new(ErrorCode::RequestTimeout),
@@ -221,6 +231,7 @@ fn body_to_s3(error: &BodyError) -> S3Error {
 fn body_fault(error: &BodyError) -> Fault {
     match error {
         BodyError::Payload(_)
+        | BodyError::Form(_)
         | BodyError::Client(_)
         | BodyError::ClientIdle
         | BodyError::TooLarge(_) => Fault::Client,

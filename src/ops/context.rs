@@ -16,6 +16,7 @@ use super::layouts::Layouts;
 use super::listed_sizes::KnownSizes;
 use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
+use super::post_object::Form;
 use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
@@ -101,6 +102,8 @@ pub struct S3Request {
     pub received: Arc<AtomicU64>,
     /// Unread; gone once it is being read.
     pub body: Option<Incoming>,
+    /// The rest of a form, in the place of a body.
+    pub form: Option<Form>,
 }
 
 impl S3Request {
@@ -155,6 +158,7 @@ impl S3Request {
             caller: self.caller.clone(),
             received: Arc::default(),
             body: None,
+            form: None,
         }
     }
 

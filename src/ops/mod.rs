@@ -19,6 +19,7 @@ pub mod multipart;
 pub mod outgoing;
 pub mod patience;
 pub mod policy;
+pub mod post_object;
 pub mod put_object;
 pub mod read;
 pub mod refuse;
@@ -46,6 +47,7 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::GetObjectAttributes => Box::pin(attributes::attributes(cx, request)).await,
         Operation::HeadObject => Box::pin(head_object::head_object(cx, request)).await,
         Operation::PutObject => Box::pin(put_object::put_object(cx, request)).await,
+        Operation::PostObject => Box::pin(post_object::post_object(cx, request)).await,
         Operation::DeleteObject => Box::pin(delete_object::delete_object(cx, request)).await,
         Operation::DeleteObjects => Box::pin(delete_objects::delete_objects(cx, request)).await,
         Operation::ListObjects | Operation::ListObjectsV2 | Operation::ListObjectVersions => {
@@ -85,7 +87,6 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
         Operation::CreateSession
         | Operation::GetObjectTorrent
-        | Operation::PostObject
         // Answered before anybody is authenticated.
         | Operation::Preflight
         | Operation::RenameObject

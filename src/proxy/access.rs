@@ -52,6 +52,7 @@ fn is_for_everybody(operation: &Operation) -> bool {
             | Operation::HeadBucket
             | Operation::ListObjects
             | Operation::ListObjectsV2
+            | Operation::PostObject
             | Operation::PutObject
     )
 }

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod account;
 pub mod answer;
+mod form;
 pub mod parse;
 
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ use crate::ops::cors::{Crossing, preflight};
 use crate::ops::policy::Caller;
 use crate::s3::operation::Operation;
 use crate::s3::query::Query;
-use crate::s3::target::BucketName;
+use crate::s3::target::{BucketName, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
@@ -111,9 +112,15 @@ impl Proxy {
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         let outcome = match parsed {
             Ok(parsed) => {
-                self.run(parsed, parts, body, &mut crossing, &mut log)
-                    .instrument(span.clone())
-                    .await
+                let arrival = Arrival {
+                    id,
+                    parsed,
+                    parts,
+                    body,
+                    is_tls: peer.is_tls,
+                };
+                let run = self.run(arrival, &mut crossing, &mut log);
+                run.instrument(span.clone()).await
             }
             Err(error) => Err(error),
         };
@@ -147,38 +154,30 @@ impl Proxy {
 
     async fn run(
         &self,
-        parsed: Parsed,
-        parts: Parts,
-        body: Incoming,
+        arrival: Arrival,
         crossing: &mut Option<Crossing>,
         log: &mut Account,
     ) -> Result<(Response<Body>, Option<Ticket>), Error> {
+        let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         if parsed.operation == Operation::Preflight {
-            let answer = Box::pin(preflight(&self.cx, &parsed.target, &parts)).await;
+            let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
             return answer.map(|response| (response, None));
         }
-        let verified =
-            self.authenticator
-                .authenticate(&parts, &*self.callers, (self.surroundings.clock)())?;
-        let caller = verified
-            .caller()
-            .and_then(|id| self.callers.0.get(id))
-            .cloned();
-        let ticket = verified
-            .caller()
-            .map(|id| self.surroundings.in_flight.enter(id));
-        log.set_client(verified.caller());
-        access::authorise(
-            &self.cx,
-            caller.as_deref(),
-            &parsed.operation,
-            &parsed.target,
-        )?;
-        if verified.scheme() != Scheme::Presigned {
-            hoisted::refuse(Query::new(parts.uri.query())).map_err(|error| error.to_s3())?;
+        let now = (self.surroundings.clock)();
+        let verified = self
+            .authenticator
+            .authenticate(parts, &*self.callers, now)?;
+        let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
+        if parsed.operation == Operation::PostObject {
+            refuse_hoisted()?;
+            return Box::pin(self.run_form(arrival, &verified, log)).await;
         }
-        let mut request = s3_request(log.id(), parsed, parts, body, verified, caller);
+        let (caller, ticket) = self.admit(&verified, &parsed.operation, &parsed.target, log)?;
+        if verified.scheme() != Scheme::Presigned {
+            refuse_hoisted()?;
+        }
+        let mut request = s3_request(arrival, verified, caller);
         request.received = log.received();
         headers::check_request(&request.headers)?;
         let answer = ops::dispatch(&self.cx, request);
@@ -188,16 +187,41 @@ impl Proxy {
         };
         Ok((answer?, ticket))
     }
+
+    /// Who is calling, if that is somebody who may.
+    fn admit(
+        &self,
+        verified: &Verified,
+        operation: &Operation,
+        target: &Target,
+        log: &mut Account,
+    ) -> Result<(Option<Arc<Caller>>, Option<Ticket>), Error> {
+        let id = verified.caller();
+        let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
+        let ticket = id.map(|id| self.surroundings.in_flight.enter(id));
+        log.set_client(id);
+        access::authorise(&self.cx, caller.as_deref(), operation, target)?;
+        Ok((caller, ticket))
+    }
 }
 
-fn s3_request(
+/// A request whose head was understood.
+struct Arrival {
     id: RequestId,
     parsed: Parsed,
     parts: Parts,
     body: Incoming,
-    verified: Verified,
-    caller: Option<Arc<Caller>>,
-) -> S3Request {
+    is_tls: bool,
+}
+
+fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>) -> S3Request {
+    let Arrival {
+        id,
+        parsed,
+        parts,
+        body,
+        is_tls: _,
+    } = arrival;
     let mut headers = parts.headers;
     // They are signed, unique, and contradict no header.
     for (name, value) in verified.header_parameters() {
@@ -214,6 +238,7 @@ fn s3_request(
         caller,
         received: Arc::default(),
         body: Some(body),
+        form: None,
     }
 }
 

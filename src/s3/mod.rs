@@ -7,6 +7,7 @@ pub mod copy_source;
 pub mod cors;
 pub mod error_code;
 pub mod etag;
+pub mod form;
 pub mod headers;
 pub mod hoisted;
 pub mod operation;

@@ -32,15 +32,6 @@ def test_unknown_writes(seaweedfs, bucket, key, upstream, method, query):
     assert_nothing_stored(upstream, bucket, key)
 
 
-def test_post_form(seaweedfs, bucket, upstream):
-    form = b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nform-key\r\n' \
-           b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + bodies.body(100) + b"\r\n--b--\r\n"
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    answer = rawhttp.send(seaweedfs, "POST", f"/{bucket}", form, headers)
-    assert (answer.status, answer.error_code) == (501, "NotImplemented")
-    assert_nothing_stored(upstream, bucket, "form-key")
-
-
 SSE = "x-amz-server-side-encryption"
 CUSTOMER_KEY = b"k" * 32
 HEADERS = {

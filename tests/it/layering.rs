@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &str)] = &[
               telemetry upstream"),
     // Sockets, and nothing of S3: what handles a request is a trait.
     ("server", "config::listen telemetry"),
-    ("proxy", "auth body config::clients config::glob error ops s3 secret server telemetry"),
+    ("proxy", "auth body config::clients config::glob error format ops s3 secret server telemetry"),
 ];
 
 /// The top of the house, which puts the rooms together.

@@ -25,6 +25,7 @@ mod cors;
 mod deletions;
 mod docs;
 mod faults;
+mod forms;
 mod layering;
 mod model;
 mod multipart;

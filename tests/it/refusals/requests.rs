@@ -61,16 +61,6 @@ async fn d13_a_restore_that_selects_is_not_implemented() {
 }
 
 #[tokio::test]
-async fn p46_d6_forms_are_not_implemented() {
-    let gate = Gate::start(Options::default()).await;
-    let form = "--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--b--\r\n";
-    let draft = gate.client.draft("POST", "/bucket").body(form);
-    let draft = draft.header("content-type", "multipart/form-data; boundary=b");
-    gate.refuses("form", draft, 501, "NotImplemented").await;
-    gate.stop().await;
-}
-
-#[tokio::test]
 async fn copies_that_cannot_be_understood_are_refused() {
     let gate = Gate::start(Options::default()).await;
     let source = ("x-amz-copy-source", "bucket/source");
