@@ -23,7 +23,7 @@ use crate::config::crypto::BulkCipherName;
 use crate::config::keys::{Keys, Provider};
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
-use crate::config::upstream::{EtagStyle, UpstreamChecksum};
+use crate::config::upstream::{EtagStyle, ListSizes, UpstreamChecksum};
 use crate::format::BulkCipher;
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::observer::KeyObserver;
@@ -156,7 +156,7 @@ impl App {
         keys.probe().await?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
         let settings = Settings {
-            list_sizes: config.upstream.list_sizes,
+            lists_by_head: config.upstream.list_sizes == ListSizes::Head,
             etag_style: etag_style(config.upstream.etag),
             cipher: bulk_cipher(config.crypto.bulk_cipher),
             upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,

@@ -21,7 +21,6 @@ use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
-use crate::config::upstream::ListSizes;
 use crate::error::Error;
 use crate::format::BulkCipher;
 use crate::keys::service::KeyService;
@@ -62,8 +61,8 @@ pub struct Cx {
 pub struct Settings {
     /// The region that clients sign for.
     pub region: String,
-    /// Where the sizes in listings come from.
-    pub list_sizes: ListSizes,
+    /// Whether the sizes in listings come from a HEAD each.
+    pub lists_by_head: bool,
     /// How ETags are shown.
     pub etag_style: ETagStyle,
     /// The bulk cipher.

@@ -10,7 +10,6 @@ use super::outgoing::{self, BodyHeaders};
 use super::{incoming, listed_sizes};
 use crate::body::listing::ListingBody;
 use crate::body::{Body, collect};
-use crate::config::upstream::ListSizes;
 use crate::error::Error;
 use crate::format::sizes::listed_plaintext_len;
 use crate::s3::xml::list::ListRewriter;
@@ -30,7 +29,7 @@ pub async fn list_objects(cx: &Cx, request: S3Request) -> Result<Response<Body>,
     if let Some(value) = parts.headers.get(ACCEPT_RANGES) {
         headers.insert(ACCEPT_RANGES, value.clone());
     }
-    if cx.settings.list_sizes == ListSizes::Head {
+    if cx.settings.lists_by_head {
         let listing = collect(body, listed_sizes::LISTING_LEN_MAX).await?;
         let document = listed_sizes::rewrite(cx, &request, &listing).await?;
         return Ok(incoming::respond(
