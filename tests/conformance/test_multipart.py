@@ -214,7 +214,7 @@ def test_an_upload_outlives_the_replica_that_began_it(upstreams, bucket_of, keyr
                     replica = (place + attempt) % 2
                     done = clients[replica].upload_part(**at, PartNumber=number, Body=part)
                     return {"PartNumber": number, "ETag": done["ETag"]}
-                except (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError) as error:
+                except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
                     if isinstance(error, botocore.exceptions.ClientError):
                         assert error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500, error
                     time.sleep(0.05)

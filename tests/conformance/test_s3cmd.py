@@ -53,7 +53,7 @@ def test_copied_moved_and_modified(tools, bucket, key, url, file, tmp_path):
     assert gone(tools.endpoint, bucket, f"{key}/")
 
 
-def test_sync_copies_once(tools, url, tmp_path):
+def test_synced_once_by_s3cmd(tools, url, tmp_path):
     """An ETag with a dash sends s3cmd to the MD5 in its own metadata."""
     folder = tmp_path / "sync"
     folder.mkdir()
