@@ -12,8 +12,8 @@ use super::encryption::{self, ShowContext};
 use super::incoming::{self, respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use super::read::{
-    Unsatisfiable, Wanted, content_length, if_range_holds, set_content_range, show_checksum,
-    stream, unsatisfiable, upstream_read, wants_checksum,
+    Unsatisfiable, Wanted, content_length, if_range_holds, set_content_range, settled,
+    show_checksum, stream, unsatisfiable, upstream_read, wants_checksum,
 };
 use super::segmented::{self, Object};
 use super::stored::{self, Stored};
@@ -42,13 +42,7 @@ pub async fn read_again(
     rule: &ResolvedRule,
     wanted: Wanted,
 ) -> Result<Response<Body>, Error> {
-    for _attempt in 1..ATTEMPTS {
-        let outcome = Box::pin(read(cx, request, rule, wanted)).await;
-        if !matches!(outcome, Err(Error::Changed)) {
-            return outcome;
-        }
-    }
-    Box::pin(read(cx, request, rule, wanted)).await
+    settled(|| read(cx, request, rule, wanted)).await
 }
 
 async fn read(
@@ -62,14 +56,14 @@ async fn read(
     {
         return Ok(response);
     }
-    let mut upstream = upstream_read(request, Method::GET);
-    if let Some(range) = stored_range(wanted) {
-        upstream.headers.insert(RANGE, range);
-    }
-    let response = cx.upstream.send(upstream).await?;
+    let response = ask(cx, request, stored_range(wanted)).await?;
     match response.status() {
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
             serve(cx, request, rule, wanted, response).await
+        }
+        // It is empty.
+        StatusCode::RANGE_NOT_SATISFIABLE if matches!(wanted, Wanted::Part(_)) => {
+            serve_all(cx, request, rule, wanted).await
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
             match unsatisfiable(cx, request, rule, wanted).await? {
@@ -82,7 +76,7 @@ async fn read(
                         upstream: head.headers(),
                         stored_len,
                     };
-                    serve_segmented(cx, request, rule, wanted, about, None).await
+                    Box::pin(serve_segmented(cx, request, rule, wanted, about, None)).await
                 }
             }
         }
@@ -90,13 +84,25 @@ async fn read(
     }
 }
 
+async fn ask(
+    cx: &Cx,
+    request: &S3Request,
+    range: Option<HeaderValue>,
+) -> Result<Response<Received>, Error> {
+    let mut upstream = upstream_read(request, Method::GET);
+    if let Some(range) = range {
+        upstream.headers.insert(RANGE, range);
+    }
+    Ok(cx.upstream.send(upstream).await?)
+}
+
 /// The stored bytes of layout 01 that can hold what is wanted: most objects are of that layout, and
-/// its spans are known before the object is.
+/// its spans are known before the object is. Whoever wants a part expects a multipart object: the
+/// first bytes tell.
 fn stored_range(wanted: Wanted) -> Option<HeaderValue> {
     let range = match wanted {
-        Wanted::Whole | Wanted::Part(_) | Wanted::Range(ByteRange::Suffix { len: 0 }) => {
-            return None;
-        }
+        Wanted::Whole | Wanted::Range(ByteRange::Suffix { len: 0 }) => return None,
+        Wanted::Part(_) => return Some(HeaderValue::from_static("bytes=0-127")),
         Wanted::Range(ByteRange::Closed { first, last }) => stored_span(first, Some(last)),
         Wanted::Range(ByteRange::From { first }) => stored_span(first, None),
         Wanted::Range(ByteRange::Suffix { len }) => {
@@ -177,7 +183,11 @@ async fn serve(
             stored_len: arrived.stored_len,
         };
         let whole = arrived.is_whole().then_some(response);
-        return serve_segmented(cx, request, rule, wanted, about, whole).await;
+        return Box::pin(serve_segmented(cx, request, rule, wanted, about, whole)).await;
+    }
+    if matches!(wanted, Wanted::Part(_)) && !arrived.is_whole() {
+        wanted.resolve(single_plaintext_len(arrived.stored_len).map_err(StoredError::from)?)?;
+        return Box::pin(serve_all(cx, request, rule, wanted)).await;
     }
     let key = stored::content_key(cx, request, rule, &metadata).await?;
     if is_range && !if_range_holds(request, response.headers()) {
@@ -206,6 +216,20 @@ async fn serve(
                 .await
         }
         Some(range) => opening.part(headers, range, response),
+    }
+}
+
+/// Serves the only part of an object that does not come of a multipart upload.
+async fn serve_all(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+) -> Result<Response<Body>, Error> {
+    let response = ask(cx, request, None).await?;
+    match response.status() {
+        StatusCode::OK => serve(cx, request, rule, wanted, response).await,
+        _ => incoming::relay(cx, response).await,
     }
 }
 
@@ -363,9 +387,6 @@ fn directory_marker(cx: &Cx, upstream: &HeaderMap) -> Response<Body> {
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     respond(StatusCode::OK, headers, Body::empty())
 }
-
-/// How often a read starts over when the object is replaced meanwhile.
-const ATTEMPTS: u32 = 3;
 
 /// The largest stored object of one chunk: opened at once, since nothing of it could leave earlier.
 const ONE_CHUNK_STORED_LEN: u64 = (CHUNK_LEN + TAG_LEN + TRAILER_LEN) as u64;

@@ -9,8 +9,8 @@ use super::encryption::{self, ShowContext};
 use super::incoming::{self, respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use super::read::{
-    Wanted, announced_size, content_length, if_range_holds, set_content_range, show_checksum,
-    upstream_read, wants_checksum,
+    Wanted, announced_size, content_length, if_range_holds, set_content_range, settled,
+    show_checksum, upstream_read, wants_checksum,
 };
 use super::segmented::Object;
 use super::stored::{self, Stored};
@@ -28,10 +28,19 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
     let rule = request.rule(cx)?;
     encryption::check_read(&request.headers)?;
     let wanted = Wanted::parse(&request)?;
+    settled(|| head(cx, &request, rule, wanted)).await
+}
+
+async fn head(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+) -> Result<Response<Body>, Error> {
     let proves = rule.rule.verify_sizes;
-    if (wants_checksum(&request) || proves) && wanted == Wanted::Whole {
+    if (wants_checksum(request) || proves) && wanted == Wanted::Whole {
         // One request all the same: the trailer comes with the headers.
-        let mut upstream = upstream_read(&request, Method::GET);
+        let mut upstream = upstream_read(request, Method::GET);
         upstream
             .headers
             .insert(RANGE, HeaderValue::from_static("bytes=-128"));
@@ -44,21 +53,21 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
             _ => false,
         };
         if !needs_head {
-            return with_trailer(cx, &request, rule, response).await;
+            return with_trailer(cx, request, rule, response).await;
         }
     }
     let response = cx
         .upstream
-        .send(upstream_read(&request, Method::HEAD))
+        .send(upstream_read(request, Method::HEAD))
         .await?;
     if response.status() != StatusCode::OK {
         return Ok(without_body(cx, &response));
     }
     let stored_len = content_length(response.headers())?;
     let mut headers = incoming::headers(cx, response.headers());
-    let size = match stored::recognise(cx, &request, rule, response.headers(), stored_len)? {
+    let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            stored::authorise(&request, rule, &metadata.envelope)?;
+            stored::authorise(request, rule, &metadata.envelope)?;
             encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
             let size = announced_size(&metadata, response.headers(), stored_len)?;
             let is_segmented = metadata.header.prefix().layout() == Layout::Segmented;
@@ -67,14 +76,18 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
                 size
             } else {
                 let said = (response.headers(), stored_len);
-                let object = Object::new(cx, &request, rule, &metadata, said).await?;
-                let wanted = in_force(&request, wanted, response.headers());
+                let object = Object::new(cx, request, rule, &metadata, said).await?;
+                let wanted = in_force(request, wanted, response.headers());
                 return object.describe(wanted, headers).await;
             }
         }
+        // Only the upstream knows of its parts.
+        Stored::Plaintext if matches!(wanted, Wanted::Part(_)) => {
+            return plaintext_part(cx, request).await;
+        }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };
-    answer(&request, headers, wanted, size, response.headers())
+    answer(request, headers, wanted, size, response.headers())
 }
 
 fn answer(
@@ -103,6 +116,18 @@ fn in_force(request: &S3Request, wanted: Wanted, upstream: &HeaderMap) -> Wanted
         Wanted::Range(_) if !if_range_holds(request, upstream) => Wanted::Whole,
         Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
     }
+}
+
+/// A part of an object that is not encrypted.
+async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
+    let mut upstream = upstream_read(request, Method::HEAD);
+    upstream.query.clone_from(&request.query);
+    let response = cx.upstream.send(upstream).await?;
+    let mut shown = without_body(cx, &response);
+    if let Some(range) = response.headers().get(CONTENT_RANGE) {
+        shown.headers_mut().insert(CONTENT_RANGE, range.clone());
+    }
+    Ok(shown)
 }
 
 /// Answers from a GET of the last 128 stored bytes.

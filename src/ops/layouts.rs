@@ -7,10 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderValue;
 use moka::sync::Cache;
 
-use crate::format::{PartNumber, SEGMENT_HEADER_LEN, SegmentedLayout};
+use crate::error::StoredError;
+use crate::format::{
+    ContentKey, OpenError, PartNumber, SEGMENT_HEADER_LEN, SegmentHead, SegmentedLayout,
+    SegmentedRange, WalkError,
+};
 
 /// Proven layouts of objects by bucket, key and version.
-pub struct Layouts(Cache<Place, Arc<Proven>>);
+pub struct Layouts {
+    proven: Cache<Place, Arc<Proven>>,
+    /// The entity tags of objects whose parts only looked equal: they are walked.
+    doubted: Cache<Place, HeaderValue>,
+}
 
 /// Which object a request names: bucket, decoded key, and version where it names one.
 pub type Place = (String, String, Option<String>);
@@ -25,7 +33,19 @@ pub struct Proven {
     pub stored_len: u64,
     /// Where the segments are.
     pub layout: Arc<SegmentedLayout>,
+    /// How far that is proven.
+    pub certainty: Certainty,
     heads: Mutex<BTreeMap<PartNumber, [u8; SEGMENT_HEADER_LEN]>>,
+}
+
+/// How far a layout is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// First and last header are where equal parts would have them. Other parts can still differ, and
+    /// make up for it: the header of each must be seen at its place before it is relied on.
+    Guessed,
+    /// Every header was seen.
+    Walked,
 }
 
 impl Proven {
@@ -34,13 +54,14 @@ impl Proven {
         etag: HeaderValue,
         header: [u8; crate::format::HEADER_LEN],
         stored_len: u64,
-        layout: Arc<SegmentedLayout>,
+        (layout, certainty): (SegmentedLayout, Certainty),
     ) -> Self {
         Self {
             etag,
             header,
             stored_len,
-            layout,
+            layout: Arc::new(layout),
+            certainty,
             heads: Mutex::default(),
         }
     }
@@ -49,6 +70,51 @@ impl Proven {
     pub fn head(&self, part: PartNumber) -> Option<[u8; SEGMENT_HEADER_LEN]> {
         let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.get(&part).copied()
+    }
+
+    /// Whether the place of a part is proven.
+    pub fn is_certain(&self, part: PartNumber) -> bool {
+        self.certainty == Certainty::Walked || self.head(part).is_some()
+    }
+
+    /// The parts whose headers must be read before anything of a range is released.
+    ///
+    /// Those of long ranges by a guess are too many to ask for: between the first and the last, each
+    /// is met within the stored bytes, and a wrong guess ends the read there.
+    pub fn missing_heads(&self, plan: &SegmentedRange) -> Vec<PartNumber> {
+        let (first, last) = (plan.first_part(), plan.last_part());
+        let mut needed = Vec::new();
+        if plan.separate_header().is_some() {
+            needed.push(first);
+        }
+        if self.certainty == Certainty::Guessed {
+            let touched = first.get()..=last.get();
+            if last.get() - first.get() < HEADS_AT_ONCE_MAX {
+                needed.extend(touched.filter_map(PartNumber::new));
+            } else {
+                needed.extend([first, last]);
+            }
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        needed.retain(|part| self.head(*part).is_none());
+        needed
+    }
+
+    /// Keeps the header of a part if it is the one that the layout says.
+    pub fn confirm(
+        &self,
+        key: &ContentKey,
+        part: PartNumber,
+        head: &[u8; SEGMENT_HEADER_LEN],
+    ) -> Result<(), StoredError> {
+        let verified = SegmentHead::verify(key, head).map_err(OpenError::from)?;
+        let is_at_place = verified.part() == part && self.layout.check(&verified).is_ok();
+        if !is_at_place {
+            return Err(OpenError::from(WalkError::Order).into());
+        }
+        self.keep_head(part, *head);
+        Ok(())
     }
 
     /// Keeps the header of a segment, in place of another one where there are many.
@@ -64,17 +130,28 @@ impl Proven {
 impl Layouts {
     /// What is known of the object.
     pub fn get(&self, place: &Place) -> Option<Arc<Proven>> {
-        self.0.get(place)
+        self.proven.get(place)
     }
 
     /// Keeps what was proven.
     pub fn insert(&self, place: Place, proven: Arc<Proven>) {
-        self.0.insert(place, proven);
+        self.proven.insert(place, proven);
     }
 
     /// Forgets an object that is no longer what it was.
     pub fn remove(&self, place: &Place) {
-        self.0.invalidate(place);
+        self.proven.invalidate(place);
+    }
+
+    /// Forgets an object that a guess was wrong about, and makes none about it again.
+    pub fn doubt(&self, place: Place, etag: HeaderValue) {
+        self.proven.invalidate(&place);
+        self.doubted.insert(place, etag);
+    }
+
+    /// Whether a guess about the object was wrong.
+    pub fn is_doubted(&self, place: &Place, etag: &HeaderValue) -> bool {
+        self.doubted.get(place).as_ref() == Some(etag)
     }
 }
 
@@ -86,17 +163,22 @@ impl Default for Layouts {
             let bytes = names + heads + proven.layout.memory() + 512;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self(
-            Cache::builder()
-                .weigher(weigh)
-                .max_capacity(BYTES_MAX)
-                .build(),
-        )
+        let proven = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX);
+        Self {
+            proven: proven.build(),
+            doubted: Cache::new(DOUBTED_MAX),
+        }
     }
 }
 
 /// Segment headers kept for an object: those that ranges began in.
 const HEADS_MAX: usize = 32;
+
+/// Segment headers that are read along with a range.
+const HEADS_AT_ONCE_MAX: u32 = 16;
+
+/// Objects to make no guess about: some 100 bytes each, 2 KiB with the longest names.
+const DOUBTED_MAX: u64 = 1_000;
 
 /// Memory of all layouts: some 1,500 objects of equal parts, or 90 of 10,000 odd ones.
 const BYTES_MAX: u64 = 8 << 20;
@@ -107,7 +189,7 @@ mod tests {
 
     #[test]
     fn headers_of_an_object_are_bounded() {
-        let layout = Arc::new(SegmentedLayout::walked([1]).unwrap());
+        let layout = (SegmentedLayout::walked([1]).unwrap(), Certainty::Walked);
         let proven = Proven::new(HeaderValue::from_static("e"), [0; 72], 16_641, layout);
         for number in 1..=100 {
             let part = PartNumber::new(number).unwrap();

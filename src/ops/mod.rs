@@ -67,7 +67,8 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         }
         Operation::UploadPartCopy => {
             let (id, cx) = (request.id, Arc::clone(cx));
-            let work = Box::pin(async move { copy::part::upload_part_copy(&cx, request).await });
+            let work = async move { Box::pin(copy::part::upload_part_copy(&cx, request)).await };
+            let work = Box::pin(work);
             patience::patiently(id, work).await
         }
         Operation::AbortMultipartUpload => Box::pin(multipart::abort::abort(cx, request)).await,

@@ -112,10 +112,10 @@ pub fn part_number(request: &S3Request) -> Result<Option<u32>, Error> {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&value);
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=10_000).contains(number));
+    // Digits only: the standard parser takes a sign as well.
+    let is_plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let number = text.parse().ok().filter(|_| is_plain);
+    let number = number.filter(|number| (1..=10_000).contains(number));
     number.map(Some).ok_or_else(|| {
         S3Error::invalid_argument(
             "Part number must be an integer between 1 and 10000, inclusive",
@@ -199,6 +199,23 @@ pub fn announced_parts(headers: &HeaderMap) -> Option<u32> {
         .and_then(|etag| etag::parts(etag.as_bytes()))
 }
 
+/// Reads, and starts over when the object is replaced meanwhile.
+pub async fn settled<T, R>(read: impl Fn() -> R) -> Result<T, Error>
+where
+    R: Future<Output = Result<T, Error>>,
+{
+    for _attempt in 1..ATTEMPTS {
+        let outcome = Box::pin(read()).await;
+        if !matches!(outcome, Err(Error::Changed)) {
+            return outcome;
+        }
+    }
+    Box::pin(read()).await
+}
+
+/// How often a read starts over when the object is replaced meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// A request that reads the same object, with the client's conditions and version.
 pub fn upstream_read(request: &S3Request, method: Method) -> UpstreamRequest {
     let mut upstream = request.upstream(method);
@@ -256,12 +273,24 @@ pub enum Unsatisfiable {
 
 /// The plaintext of a stored body, opened as it arrives; a failure is counted and logged.
 pub fn stream(cx: &Cx, opener: Opener, window: Window, response: Response<Received>) -> Body {
+    stream_or(cx, opener, window, response, || ())
+}
+
+/// As [`stream`]; `on_failure` is called when what arrived could not be opened.
+pub fn stream_or(
+    cx: &Cx,
+    opener: Opener,
+    window: Window,
+    response: Response<Received>,
+    on_failure: impl FnOnce() + Send + 'static,
+) -> Body {
     let metrics = Arc::clone(&cx.metrics);
     let span = tracing::Span::current();
     let report = move |error: &BodyError| {
         span.in_scope(|| {
             if matches!(error, BodyError::Open(_)) {
                 metrics.integrity_failure("body");
+                on_failure();
                 tracing::error!(%error, "stored object failed its integrity check, response aborted");
             } else {
                 metrics.upstream_error("body");

@@ -195,6 +195,42 @@ pub async fn ranges_and_parts_of_multipart_objects_equal_slices(pair: &Pair) {
     }
 }
 
+/// The last part begins where it would if all were as large as the first.
+pub async fn parts_that_only_look_equal_are_found(pair: &Pair) {
+    let way = &pair.proxied;
+    let lens = [6 * MIB, 7 * MIB, 5 * MIB, 100_000];
+    let starts = [0, 6 * MIB, 13 * MIB, 18 * MIB];
+    let get = async |key: &str, first: usize, last: usize, body: &Bytes| {
+        let range = format!("bytes={first}-{last}");
+        let got = way.draft("GET", key).header("range", &range).send().await;
+        assert_eq!(got.status, 206, "{key} {range}: {:?}", got.headers);
+        assert!(got.body == body.slice(first..=last), "{key} {range}");
+    };
+    // What is asked for first, of an object that nothing is known of.
+    let cold = Upload::create(way, "/inside").await.whole(&lens).await;
+    get("/inside", 13 * MIB + 70_000, 13 * MIB + 80_000, &cold).await;
+    get("/inside", 6 * MIB, 18 * MIB + 1000, &cold).await;
+    let cold = Upload::create(way, "/across").await.whole(&lens).await;
+    get("/across", 12 * MIB, 13 * MIB, &cold).await;
+    get("/across", 5 * MIB, 18_950_000, &cold).await;
+    Upload::create(way, "/part").await.whole(&lens).await;
+    for (index, (start, len)) in starts.into_iter().zip(lens).enumerate().rev() {
+        for method in ["HEAD", "GET"] {
+            let rest = format!("/part?partNumber={}", index + 1);
+            let got = way.draft(method, &rest).send().await;
+            assert_eq!(got.status, 206, "{method} {rest}: {:?}", got.headers);
+            let last = start + len - 1;
+            let shown = format!("bytes {start}-{last}/{}", cold.len());
+            assert_eq!(
+                got.header("content-range"),
+                Some(&*shown),
+                "{method} {rest}"
+            );
+            assert!(method == "HEAD" || got.body == cold.slice(start..=last));
+        }
+    }
+}
+
 pub async fn lists_of_parts_show_plaintext(pair: &Pair) {
     let way = &pair.proxied;
     let upload = Upload::create(way, "/listed").await;
