@@ -250,6 +250,15 @@ fn rule(key: &str, table: RuleTable, keys: &Keys, check: &mut Check<'_>) -> Rule
             );
         }
     }
+    if table.encryption == Encryption::Off && !allow.is_empty() {
+        // A part names its upload and not how that was begun: sealed uploads among plain ones could
+        // get plain parts.
+        check.problem(
+            format!("{key}.allow"),
+            "must be empty under encryption = \"off\": put what is to be encrypted on request under \
+             a rule that encrypts",
+        );
+    }
     let own_key = table.key.unwrap_or_else(|| keys.default.clone());
     let mut named = table.keys.unwrap_or_default();
     if !named.contains(&own_key) {
