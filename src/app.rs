@@ -151,7 +151,7 @@ impl App {
         let metrics = new_metrics()?;
         let (keys, keyrings) = key_service(&config.keys, &metrics)?;
         let tls = listener_tls(config.listen.tls.as_ref())?;
-        let rules = RuleBook::new(&config.rules, &keys)?;
+        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
         let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
         keys.probe().await?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
@@ -163,6 +163,7 @@ impl App {
             managed_key: config.keys.managed,
             client_idle: config.listen.idle_timeout,
             upload_max_age: config.uploads.max_age,
+            upload_state: config.uploads.state,
             clock: now,
             region: config.upstream.region,
         };
@@ -354,7 +355,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         config.upstream.ca.as_deref(),
         config.upstream.endpoint.is_https,
     )?;
-    RuleBook::new(&config.rules, &keys)?;
+    RuleBook::new(&config.rules, &keys, config.own_buckets())?;
     for client in config.clients.iter() {
         Caller::check(client, &keys)?;
     }

@@ -25,6 +25,8 @@ pub struct PayloadVerifier {
     content_md5: Option<[u8; 16]>,
     checksum: Option<Checksum>,
     chunked: Option<(Decoder, ChunkChecks)>,
+    /// Whose value the headers or the trailer claim.
+    algorithm: Option<ChecksumAlgorithm>,
     /// Computed without a claim.
     wanted: Option<ChecksumAlgorithm>,
     refused: bool,
@@ -44,7 +46,8 @@ impl PayloadVerifier {
         }
         let announced = claims.chunked.and_then(|chunked| chunked.announced);
         let algorithm = claims.checksum.map(|checksum| checksum.algorithm());
-        if let Some(algorithm) = algorithm.or(announced) {
+        let algorithm = algorithm.or(announced);
+        if let Some(algorithm) = algorithm {
             tally.hash(algorithm);
         }
         let chunked = match claims.chunked {
@@ -63,6 +66,7 @@ impl PayloadVerifier {
             content_md5: claims.content_md5,
             checksum: claims.checksum,
             chunked,
+            algorithm,
             wanted: None,
             refused: false,
         })
@@ -81,6 +85,7 @@ impl PayloadVerifier {
             content_md5: None,
             checksum: None,
             chunked: None,
+            algorithm: None,
             wanted: checksum,
             refused: false,
         }
@@ -89,6 +94,11 @@ impl PayloadVerifier {
     /// Bytes the body has once it is decoded: an input of the object's key.
     pub fn plaintext_len(&self) -> u64 {
         self.tally.expected
+    }
+
+    /// The algorithm of the checksum that is claimed, in a header or the trailer.
+    pub fn algorithm(&self) -> Option<ChecksumAlgorithm> {
+        self.algorithm
     }
 
     /// Takes the next bytes as they came over the wire and hands on the plaintext in them.

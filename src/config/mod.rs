@@ -13,6 +13,7 @@ pub mod glob;
 pub mod keys;
 pub mod listen;
 pub mod log;
+pub mod place;
 pub mod rules;
 pub mod uploads;
 pub mod upstream;
@@ -22,6 +23,7 @@ mod read;
 mod secret;
 mod source;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use figment::value::{Dict, Value};
@@ -86,6 +88,12 @@ impl Config {
         }
         let sections = check.read::<Sections>("", source.value);
         check.finish_with(|check| Self::from_sections(sections?, check))
+    }
+
+    /// Buckets that only the proxy itself uses.
+    pub fn own_buckets(&self) -> HashSet<String> {
+        let places = self.uploads.state.iter();
+        places.map(|place| place.bucket.clone()).collect()
     }
 
     fn from_sections(sections: Sections, check: &mut Check<'_>) -> Option<Self> {

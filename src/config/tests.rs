@@ -1,7 +1,6 @@
 //! Whole files through [`Config::parse`].
 
 #![expect(
-    clippy::too_many_lines,
     clippy::wildcard_enum_match_arm,
     reason = "tables of cases; figment's kinds of values"
 )]
@@ -527,11 +526,6 @@ fn what_this_version_cannot_do_is_refused() {
             "keys.bucket_keys.registry",
         ),
         (
-            "S3SEAL_UPLOADS__STATE",
-            "s3://b/p".to_owned(),
-            "uploads.state",
-        ),
-        (
             "S3SEAL_UPSTREAM__EQUAL_PARTS",
             "true".to_owned(),
             "upstream.equal_parts",
@@ -624,6 +618,20 @@ fn the_first_matching_rule_wins() {
     assert_eq!(managed.accept_keys, ["default", "managed"]);
     let off = config.rules.find("logs-1", Some("raw/")).unwrap();
     assert!(off.allow.is_empty() && off.logical_bucket("logs-1") == "logs-1");
+}
+
+/// A bare upload id does not say whether its upload is sealed.
+#[test]
+fn nothing_is_encrypted_on_request_where_everything_else_is_not() {
+    let rules = r#"[{ buckets = ["*"], encryption = "off", allow = ["named-key"] }]"#;
+    let found = problems(INTERFACE, &[("S3SEAL_RULES", rules)]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("rules[0].allow: must be empty"),
+        "{found:?}"
+    );
+    let rules = r#"[{ buckets = ["*"], encryption = "off", allow = [] }]"#;
+    assert!(parse(INTERFACE, &[("S3SEAL_RULES", rules)]).is_ok());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::place::{S3Place, s3_place};
 use super::problem::{Bounds, Check};
 
 /// Multipart uploads.
@@ -11,6 +12,8 @@ use super::problem::{Bounds, Check};
 pub struct Uploads {
     /// How long an upload may take from its creation to its completion.
     pub max_age: Duration,
+    /// Where the ids of running uploads are kept for all replicas.
+    pub state: Option<S3Place>,
 }
 
 #[derive(Deserialize)]
@@ -21,26 +24,14 @@ pub(super) struct UploadsTable {
 }
 
 pub(super) fn check(table: &UploadsTable, check: &mut Check<'_>) -> Uploads {
-    if let Some(state) = &table.state {
-        check_s3_url("uploads.state", state, check);
-        check.unavailable("uploads.state", "keeping the state of uploads");
-    }
+    let state = table.state.as_ref();
     Uploads {
+        state: state.and_then(|url| s3_place("uploads.state", url, check)),
         max_age: check.seconds(
             "uploads.max_age_seconds",
             table.max_age_seconds,
             &MAX_AGE_SECONDS,
         ),
-    }
-}
-
-/// `s3://bucket` or `s3://bucket/prefix`.
-pub(super) fn check_s3_url(key: &str, url: &str, check: &mut Check<'_>) {
-    let bucket = url
-        .strip_prefix("s3://")
-        .and_then(|rest| rest.split('/').next());
-    if bucket.is_none_or(str::is_empty) {
-        check.problem(key, "must be s3://bucket/prefix");
     }
 }
 

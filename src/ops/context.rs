@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
@@ -21,6 +21,7 @@ use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::config::place::S3Place;
 use crate::error::Error;
 use crate::format::BulkCipher;
 use crate::keys::service::KeyService;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub client_idle: Duration,
     /// Longest time from the creation of a multipart upload to its completion.
     pub upload_max_age: Duration,
+    /// Where the ids of running uploads are kept for all replicas.
+    pub upload_state: Option<S3Place>,
     /// The time.
     pub clock: fn() -> OffsetDateTime,
 }
@@ -87,6 +90,10 @@ pub struct S3Request {
     pub operation: Operation,
     /// What it is about.
     pub target: Target,
+    /// The URL it was sent to, as received.
+    pub uri: Uri,
+    /// Whether it came over TLS.
+    pub is_tls: bool,
     /// As received.
     pub method: Method,
     /// The raw query without presign parameters.
@@ -150,6 +157,8 @@ impl S3Request {
             id: self.id,
             operation,
             target: self.target.clone(),
+            uri: self.uri.clone(),
+            is_tls: self.is_tls,
             method,
             query: String::new(),
             headers: HeaderMap::new(),

@@ -1,6 +1,7 @@
 //! Upstream response headers on their way to the client: only what the lists of
 //! [`crate::s3::headers`] let through, with what describes ciphertext replaced.
 
+use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
@@ -11,6 +12,7 @@ use super::outgoing::strip_aws_chunked;
 use crate::body::idle::Received;
 use crate::body::{Body, BodyError, collect};
 use crate::error::Error;
+use crate::s3::error_code::ErrorCode;
 use crate::s3::etag;
 use crate::s3::headers::{ResponseTreatment, X_AMZ_BUCKET_REGION, response_treatment};
 use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
@@ -75,6 +77,46 @@ pub async fn refusal(
     Ok((code.unwrap_or_default(), response))
 }
 
+/// What became of an operation that the upstream answered with a 200 before it was done.
+pub enum Late {
+    /// It is done: the headers to show, and the document.
+    Done(HeaderMap, Bytes),
+    /// It is not, for the reason with this code.
+    Refused(String, Response<Body>),
+}
+
+/// Waits for the document behind a 200, white space for as long as the upstream is at work
+/// (AWS, "CompleteMultipartUpload" and "CopyObject"). An error gets the status that its code has:
+/// nothing has been sent to the client yet.
+pub async fn late(cx: &Cx, upstream: Response<Received>) -> Result<Late, Error> {
+    let (parts, body) = upstream.into_parts();
+    let shown = headers(cx, &parts.headers);
+    let document = document(body, LATE_LEN_MAX).await?;
+    let start = document.len() - document.trim_ascii_start().len();
+    let document = document.slice(start..);
+    let Some(error) = ErrorDocument::parse(&document) else {
+        return Ok(Late::Done(shown, document));
+    };
+    if OF_OUR_SIGNATURE.contains(&error.code()) {
+        return Err(UpstreamError::Refused(error.code().to_owned()).into());
+    }
+    let status = ErrorCode::from_name(error.code())
+        .map_or(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::status);
+    let code = error.code().to_owned();
+    Ok(Late::Refused(code, show_error(status, shown, Some(&error))))
+}
+
+/// A document of the upstream, whose fault it is if that is longer than `limit` bytes.
+pub async fn document(body: Received, limit: u64) -> Result<Bytes, Error> {
+    match collect(body, limit).await {
+        Err(BodyError::TooLarge(_)) => Err(Error::UpstreamAnswer("a document beyond all measure")),
+        collected => Ok(collected?),
+    }
+}
+
+/// The largest answer behind a 200, in bytes: most of it is white space.
+const LATE_LEN_MAX: u64 = 1 << 20;
+
 fn show_error(
     status: StatusCode,
     mut headers: HeaderMap,
@@ -88,12 +130,7 @@ fn show_error(
 /// An upstream's error document without what is not the client's to see: host names, and what it
 /// says of the proxy's own signature.
 async fn error_body(body: Received) -> Result<Option<ErrorDocument>, Error> {
-    let collected = collect(body, ERROR_DOCUMENT_LEN_MAX as u64).await;
-    if matches!(collected, Err(BodyError::TooLarge(_))) {
-        let reason = "an error document beyond all measure";
-        return Err(Error::UpstreamAnswer(reason));
-    }
-    let body = collected?;
+    let body = document(body, ERROR_DOCUMENT_LEN_MAX as u64).await?;
     // What is none is not S3's: of something in between.
     let document = ErrorDocument::parse(&body);
     match document {

@@ -15,7 +15,11 @@ use crate::upstream::credentials::CredentialSource;
 
 /// The rules, first match first.
 #[derive(Debug)]
-pub struct RuleBook(Vec<ResolvedRule>);
+pub struct RuleBook {
+    rules: Vec<ResolvedRule>,
+    /// Buckets of the proxy's own, which no rule opens.
+    own: HashSet<String>,
+}
 
 /// One rule and what its key names stand for.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ pub struct UnknownKey {
 
 impl RuleBook {
     /// Resolves every key name, or fails at the first that nobody serves.
-    pub fn new(rules: &Rules, keys: &KeyService) -> Result<Self, UnknownKey> {
+    pub fn new(rules: &Rules, keys: &KeyService, own: HashSet<String>) -> Result<Self, UnknownKey> {
         let resolved = rules.iter().enumerate().map(|(index, rule)| {
             let place = format!("rules[{index}]");
             let accepted = resolve(&rule.accept_keys, keys, &format!("{place}.accept_keys"))?;
@@ -63,12 +67,13 @@ impl RuleBook {
                 rule: rule.clone(),
             })
         });
-        resolved.collect::<Result<_, _>>().map(Self)
+        let rules = resolved.collect::<Result<_, _>>()?;
+        Ok(Self { rules, own })
     }
 
     /// The rules that some object of a bucket can be under.
     fn within(&self, bucket: &str) -> impl Iterator<Item = &Rule> {
-        let rules = self.0.iter().map(|resolved| &resolved.rule);
+        let rules = self.rules.iter().map(|resolved| &resolved.rule);
         let mut of_bucket = Vec::new();
         for rule in rules.filter(|rule| rule.covers_some(bucket)) {
             of_bucket.push(rule);
@@ -92,9 +97,12 @@ impl RuleBook {
     }
 
     /// The rule for an object, or for a bucket as a whole. `None`: refuse, either because no rule
-    /// covers it or because the one that does says so.
+    /// covers it or because the one that does says so, or because the bucket is the proxy's own.
     pub fn find(&self, bucket: &str, key: Option<&str>) -> Option<&ResolvedRule> {
-        self.0
+        if self.own.contains(bucket) {
+            return None;
+        }
+        self.rules
             .iter()
             .find(|resolved| resolved.rule.covers(bucket, key))
             .filter(|resolved| resolved.rule.encryption != Encryption::Deny)

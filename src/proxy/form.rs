@@ -80,6 +80,8 @@ impl Proxy {
             id,
             operation: parsed.operation,
             target,
+            uri: parts.uri,
+            is_tls,
             method: parts.method,
             query: String::new(),
             headers: stored_headers,

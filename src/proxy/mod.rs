@@ -220,7 +220,7 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         parsed,
         parts,
         body,
-        is_tls: _,
+        is_tls,
     } = arrival;
     let mut headers = parts.headers;
     // They are signed, unique, and contradict no header.
@@ -231,8 +231,10 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         id,
         operation: parsed.operation,
         target: parsed.target,
-        method: parts.method,
         query: hoisted::upstream_query(Query::new(parts.uri.query())),
+        uri: parts.uri,
+        is_tls,
+        method: parts.method,
         headers,
         verified: Arc::new(verified),
         caller,

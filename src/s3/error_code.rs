@@ -70,6 +70,11 @@ macro_rules! error_codes {
                 match self { $(Self::$variant => $code,)+ }
             }
 
+            /// The code of this name, if it is one of these.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().find(|code| code.as_str() == name).copied()
+            }
+
             /// The HTTP status that S3 sends with it.
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)+ }

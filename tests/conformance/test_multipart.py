@@ -99,6 +99,7 @@ def test_checksums_of_parts_and_object(seaweedfs, bucket, key, algorithm, kind):
     assert error_of(s3.complete_multipart_upload, MultipartUpload={"Parts": named}, **at, **wrong) == (400, "BadDigest")
     right = {name: whole} if kind == "FULL_OBJECT" else {}
     done = s3.complete_multipart_upload(MultipartUpload={"Parts": named}, **at, **right)
+    assert done["Location"].startswith(s3.meta.endpoint_url + "/")
     assert done["ChecksumType"] == kind
     if kind == "FULL_OBJECT":
         assert done[name] == whole

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("body", "auth format s3 telemetry"),
     ("upstream", "body config::upstream s3 secret telemetry"),
     ("error", "auth body format keys keys::policy keys::types keys::wrap s3 upstream"),
-    ("ops", "auth body config::clients config::rules error format keys keys::policy keys::types \
+    ("ops", "auth body config::clients config::place config::rules error format keys keys::policy keys::types \
              keys::wrap s3 secret telemetry upstream"),
     ("bulk", "body config::rules error format keys keys::policy keys::types keys::wrap s3 secret \
               telemetry upstream"),

@@ -37,3 +37,4 @@ mod semantics;
 mod sizes;
 mod support;
 mod transparency;
+mod uploads;

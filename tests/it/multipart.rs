@@ -1,6 +1,7 @@
 //! Multipart uploads over replicas, and stored objects whose parts were tampered with.
 
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 
 use crate::support::client::{Answer, Client, PayloadHash};
 use crate::support::upstream::Embedded;
@@ -8,12 +9,12 @@ use crate::support::{Options, Proxy};
 
 const MIB: usize = 1 << 20;
 
-fn body(len: usize) -> Bytes {
+pub fn body(len: usize) -> Bytes {
     let byte = |index: usize| (index.wrapping_mul(29) ^ (index >> 9) ^ (index >> 17)) as u8;
     (0..len).map(byte).collect::<Vec<_>>().into()
 }
 
-async fn create(client: &Client, key: &str) -> String {
+pub async fn create(client: &Client, key: &str) -> String {
     let created = client
         .draft("POST", &format!("/bucket/{key}?uploads"))
         .send()
@@ -22,7 +23,7 @@ async fn create(client: &Client, key: &str) -> String {
     created.element("UploadId")
 }
 
-fn target(key: &str, id: &str, number: Option<usize>) -> String {
+pub fn target(key: &str, id: &str, number: Option<usize>) -> String {
     let id = s3seal::s3::uri::encode_component(id.as_bytes());
     match number {
         Some(number) => format!("/bucket/{key}?partNumber={number}&uploadId={id}"),
@@ -30,13 +31,13 @@ fn target(key: &str, id: &str, number: Option<usize>) -> String {
     }
 }
 
-async fn put(client: &Client, key: &str, id: &str, number: usize, part: Bytes) -> String {
+pub async fn put(client: &Client, key: &str, id: &str, number: usize, part: Bytes) -> String {
     let answer = client.put(&target(key, id, Some(number)), part).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.header("etag").unwrap().to_owned()
 }
 
-async fn complete(client: &Client, key: &str, id: &str, etags: &[String]) -> Answer {
+pub async fn complete(client: &Client, key: &str, id: &str, etags: &[String]) -> Answer {
     let mut document = "<CompleteMultipartUpload>".to_owned();
     for (index, etag) in etags.iter().enumerate() {
         let number = index + 1;
@@ -104,6 +105,67 @@ fn part_file(upstream: &Embedded, id: &str, number: u32) -> std::path::PathBuf {
 }
 
 #[tokio::test]
+async fn the_location_is_the_address_that_was_asked_for() {
+    let upstream = Embedded::start().await;
+    let options = Options {
+        listen: "domains = [\"s3.test\"]".to_owned(),
+        ..Options::default()
+    };
+    let proxy = Proxy::start(upstream.address, options).await;
+    let client = proxy.client();
+    let key = "a%20folder/%C3%A9+";
+    let of_client = format!("http://{}/bucket/{key}", proxy.address);
+    for (host, path, location) in [
+        (proxy.address.to_string(), "/bucket/", of_client),
+        (
+            "bucket.s3.test".to_owned(),
+            "/",
+            format!("http://bucket.s3.test/{key}"),
+        ),
+    ] {
+        let id = create(&client, key).await;
+        let etag = put(&client, key, &id, 1, body(10)).await;
+        let id = s3seal::s3::uri::encode_component(id.as_bytes()).into_owned();
+        let part = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
+        let draft = client.draft("POST", &format!("{path}{key}?uploadId={id}"));
+        let document = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
+        let done = draft.host(&host).body(document).send().await;
+        assert_eq!(done.status, 200, "{done:?}");
+        assert_eq!(done.element("Location"), location);
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn a_part_with_another_checksum_than_was_announced_is_refused() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let created = client.draft("POST", "/bucket/object?uploads");
+    let created = created
+        .header("x-amz-checksum-algorithm", "CRC32")
+        .send()
+        .await;
+    let id = created.element("UploadId");
+    let part = target("object", &id, Some(1));
+    for (name, value, status) in [
+        ("x-amz-checksum-crc32c", "crUfeA==", 400),
+        ("x-amz-checksum-crc32", "DUoRhQ==", 200),
+    ] {
+        let put = client.draft("PUT", &part).header(name, value);
+        let put = put.body("hello world").send().await;
+        assert_eq!(put.status.as_u16(), status, "{put:?}");
+        assert!(
+            status == 200
+                || put
+                    .element("Message")
+                    .contains("expected checksum Type: crc32,")
+        );
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn upload_ids_of_other_places_are_not_found() {
     let upstream = Embedded::start().await;
     let proxy = Proxy::start(upstream.address, Options::default()).await;
@@ -111,15 +173,17 @@ async fn upload_ids_of_other_places_are_not_found() {
     let id = create(&client, "object").await;
     let other = create(&client, "other").await;
     let (head, upstream_id) = id.rsplit_once('.').unwrap();
-    let flipped = format!(
-        "{}{}",
-        if id.contains('A') {
-            id.replacen('A', "B", 1)
+    let flipped = |at: usize| {
+        let token = head.strip_prefix("s3seal1.").unwrap();
+        let mut bytes = BASE64URL_NOPAD.decode(token.as_bytes()).unwrap();
+        let at = if at < bytes.len() {
+            at
         } else {
-            id.replacen('B', "A", 1)
-        },
-        ""
-    );
+            bytes.len() - 1
+        };
+        bytes[at] ^= 1;
+        format!("s3seal1.{}.{upstream_id}", BASE64URL_NOPAD.encode(&bytes))
+    };
     for (key, id, what) in [
         ("other", id.clone(), "another key"),
         ("object", other.clone(), "another upload"),
@@ -128,7 +192,8 @@ async fn upload_ids_of_other_places_are_not_found() {
             format!("{head}.{}", other.rsplit('.').next().unwrap()),
             "another upstream id",
         ),
-        ("object", flipped, "a changed letter"),
+        ("object", flipped(8), "another time of creation"),
+        ("object", flipped(usize::MAX), "another mac"),
         ("object", format!("{head}."), "no upstream id"),
         ("object", "s3seal1.".to_owned(), "nothing"),
         (

@@ -190,6 +190,41 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "lists_of_parts_show_plaintext",
     ),
     (
+        "P56",
+        "tests/it/transparency/multipart.rs",
+        "parts_that_only_look_equal_are_found",
+    ),
+    (
+        "P57",
+        "tests/it/multipart.rs",
+        "a_part_with_another_checksum_than_was_announced_is_refused",
+    ),
+    (
+        "P67",
+        "tests/it/uploads.rs",
+        "an_upload_that_was_found_goes_on_on_any_replica",
+    ),
+    (
+        "P67",
+        "tests/it/uploads.rs",
+        "a_state_that_was_tampered_with_opens_nothing",
+    ),
+    (
+        "P67",
+        "tests/it/uploads.rs",
+        "the_state_bucket_is_out_of_reach",
+    ),
+    (
+        "P68",
+        "tests/it/faults/completions.rs",
+        "an_error_behind_a_200_is_an_error",
+    ),
+    (
+        "P12",
+        "src/config/tests.rs",
+        "nothing_is_encrypted_on_request_where_everything_else_is_not",
+    ),
+    (
         "D21",
         "tests/it/transparency/multipart.rs",
         "completions_that_cannot_be_right_are_refused",

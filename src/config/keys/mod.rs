@@ -7,8 +7,8 @@ use std::time::Duration;
 use figment::value::Value;
 use serde::Deserialize;
 
+use super::place::s3_place;
 use super::problem::{Bounds, Check};
-use super::uploads::check_s3_url;
 
 /// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ fn check_bucket_keys(table: BucketKeysTable, check: &mut Check<'_>) -> BucketKey
     };
     if let Some(registry) = &table.registry {
         if registry.contains("://") {
-            check_s3_url("keys.bucket_keys.registry", registry, check);
+            s3_place("keys.bucket_keys.registry", registry, check);
         }
         check.unavailable("keys.bucket_keys.registry", "a registry of bucket keys");
     }

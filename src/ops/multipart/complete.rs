@@ -1,22 +1,23 @@
 //! `CompleteMultipartUpload`: the parts are checked against what the upstream has, the object gets
 //! its end, and only then does the upstream put it together.
 
-use http::header::{CONTENT_TYPE, ETAG, HOST};
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::Response;
 
 use super::list_parts::{PARTS_PAGE_LEN_MAX, UNREADABLE};
+use super::state::Named;
 use super::{SealedUpload, Upload, no_such_upload, upstream_query};
+use crate::body::Body;
 use crate::body::idle::Received;
 use crate::body::seal::algorithm_of;
-use crate::body::{Body, collect};
 use crate::error::Error;
 use crate::format::{
     ChecksumType, LAST_PART, Metadata, PartNumber, SEGMENT_OVERHEAD, SegmentSealer, is_terminal,
 };
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, ShowContext};
-use crate::ops::incoming::{self, insert_text, respond};
+use crate::ops::incoming::{self, Late, insert_text, respond};
 use crate::ops::outgoing::{self, BodyHeaders};
 use crate::ops::store::seal_failed;
 use crate::s3::checksum::{self, Checksum};
@@ -24,12 +25,12 @@ use crate::s3::conditional::same_etag;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::etag;
 use crate::s3::headers::X_AMZ_MP_OBJECT_SIZE;
+use crate::s3::target::request_host;
 use crate::s3::uri;
 use crate::s3::xml::document::Document;
-use crate::s3::xml::error::ErrorDocument;
 use crate::s3::xml::multipart::{
     CompletedPart, Completion, ListedPart, PartsPage, completed_parts, completed_result,
-    render_completion, upstream_completion,
+    render_completion,
 };
 use crate::upstream::request::{Payload, UpstreamRequest};
 
@@ -49,7 +50,7 @@ pub async fn complete(cx: &Cx, mut request: S3Request) -> Result<Response<Body>,
         parts: &parts,
     };
     match &upload {
-        Upload::Plain { .. } => completing.plain(&document).await,
+        Upload::Plain { .. } => completing.plain().await,
         Upload::Sealed(_) | Upload::Unknown { .. } => completing.sealed().await,
     }
 }
@@ -75,9 +76,10 @@ enum Listed {
 impl Completing<'_> {
     /// Under a rule that stores objects as they are the client's list goes up, with the upstream's
     /// entity tags.
-    async fn plain(self, document: &[u8]) -> Result<Response<Body>, Error> {
-        let document = upstream_completion(document).ok_or_else(malformed)?;
-        let upstream = self.upstream(document, BodyHeaders::Keep);
+    async fn plain(self) -> Result<Response<Body>, Error> {
+        let named = self.parts.iter();
+        let named = named.map(|part| (part.number, etag::upstream(&part.etag)));
+        let upstream = self.upstream(render_completion(named), BodyHeaders::Drop);
         let response = self.cx.upstream.send(upstream).await?;
         if response.status() != StatusCode::OK {
             return incoming::relay(self.cx, response).await;
@@ -94,9 +96,15 @@ impl Completing<'_> {
         }
         let listed = match self.list().await? {
             Listed::Parts(listed) => listed,
-            Listed::Gone(refused) => return self.replay(refused).await,
+            Listed::Gone(refused) => return Ok(self.replay().await?.unwrap_or(refused)),
             Listed::Refused(refused) => return Ok(refused),
         };
+        // s3s-fs lists what is gone, too.
+        if listed.is_empty()
+            && let Some(done) = self.replay().await?
+        {
+            return Ok(done);
+        }
         let mut chosen = self.choose(&listed)?;
         self.check_object_size(&chosen)?;
         let checksum = self.checksum(&chosen)?;
@@ -117,19 +125,20 @@ impl Completing<'_> {
         }
         let response = self.cx.upstream.send(upstream).await?;
         if response.status() != StatusCode::OK {
-            let is_replay = response.status() == StatusCode::PRECONDITION_FAILED;
             let (code, refused) = incoming::refusal(self.cx, response).await?;
-            return if is_gone(&code) || is_replay {
-                self.replay(refused).await
-            } else {
-                Ok(refused)
-            };
+            return self.refused(&code, refused).await;
         }
         match self.answered(response, checksum).await? {
             Ok(response) => Ok(response),
-            Err((code, refused)) if is_gone(&code) => self.replay(refused).await,
-            Err((_, refused)) => Ok(refused),
+            Err((code, refused)) => self.refused(&code, refused).await,
         }
+    }
+
+    async fn refused(self, code: &str, refused: Response<Body>) -> Result<Response<Body>, Error> {
+        if may_be_done(code) || refused.status() == StatusCode::PRECONDITION_FAILED {
+            return Ok(self.replay().await?.unwrap_or(refused));
+        }
+        Ok(refused)
     }
 
     fn upstream(self, document: String, about_body: BodyHeaders) -> UpstreamRequest {
@@ -166,7 +175,7 @@ impl Completing<'_> {
                     Listed::Refused(refused)
                 });
             }
-            let document = collect(response.into_body(), PARTS_PAGE_LEN_MAX).await?;
+            let document = incoming::document(response.into_body(), PARTS_PAGE_LEN_MAX).await?;
             let page = PartsPage::parse(&document).ok_or(UNREADABLE)?;
             parts.extend(page.parts);
             match page.next {
@@ -323,19 +332,13 @@ impl Completing<'_> {
         response: Response<Received>,
         checksum: Option<ObjectChecksum>,
     ) -> Result<Result<Response<Body>, (String, Response<Body>)>, Error> {
-        let (head, body) = response.into_parts();
-        // White space comes for as long as the upstream is at work.
-        let document = collect(body, ANSWER_LEN_MAX).await?;
-        let document = document.trim_ascii();
-        let headers = incoming::headers(self.cx, &head.headers);
-        if let Some(error) = ErrorDocument::parse(document) {
-            let response = respond(StatusCode::OK, headers, Body::full(error.render()));
-            return Ok(Err((error.code().to_owned(), response)));
-        }
-        let unreadable = Error::UpstreamAnswer("a completion that cannot be read");
-        let document = Document::parse(document).ok_or(unreadable)?;
-        let result = completed_result(&document)
-            .ok_or(Error::UpstreamAnswer("a completion that cannot be read"))?;
+        let (headers, document) = match incoming::late(self.cx, response).await? {
+            Late::Done(headers, document) => (headers, document),
+            Late::Refused(code, refused) => return Ok(Err((code, refused))),
+        };
+        let document = Document::parse(&document);
+        let result = document.as_ref().and_then(completed_result);
+        let result = result.ok_or(Error::UpstreamAnswer("a completion that cannot be read"))?;
         let of_plain =
             result
                 .checksum
@@ -344,11 +347,13 @@ impl Completing<'_> {
             Upload::Plain { .. } => of_plain,
             Upload::Sealed(_) | Upload::Unknown { .. } => checksum,
         };
-        Ok(Ok(self.done(headers, &result.etag, checksum.as_ref())))
+        Ok(Ok(self
+            .done(headers, &result.etag, checksum.as_ref())
+            .await))
     }
 
     /// The answer to a client whose upload is complete.
-    fn done(
+    async fn done(
         self,
         mut headers: HeaderMap,
         etag: &str,
@@ -356,17 +361,18 @@ impl Completing<'_> {
     ) -> Response<Body> {
         let bucket = self.request.bucket().unwrap_or_default();
         let key = self.request.key().unwrap_or_default();
-        self.cx
-            .uploads
-            .remove(bucket, key, self.upload.upstream_id());
         if let Upload::Sealed(upload) = self.upload {
+            let upstream_id = &upload.upstream_id;
+            let named = Named {
+                bucket,
+                key,
+                upstream_id,
+            };
+            named.forget(self.cx).await;
             encryption::show(&mut headers, &upload.fields.envelope, ShowContext::No);
         }
         insert_text(&mut headers, "content-type", "application/xml");
-        let host = self.request.headers.get(HOST);
-        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let path = uri::encode_path(key.as_bytes());
-        let location = format!("http://{host}/{bucket}/{path}");
+        let location = self.location();
         let etag = format!("\"{}\"", etag.trim_matches('"'));
         let completion = Completion {
             location: &location,
@@ -379,11 +385,20 @@ impl Completing<'_> {
         respond(StatusCode::OK, headers, body)
     }
 
+    /// The address of the object, as the client spelled it.
+    fn location(self) -> String {
+        let request = self.request;
+        let scheme = if request.is_tls { "https" } else { "http" };
+        let host = request_host(&request.uri, &request.headers).ok().flatten();
+        let host = host.unwrap_or_default();
+        format!("{scheme}://{host}{}", request.uri.path())
+    }
+
     /// An upload that is gone was completed before if the key holds its object: then the answer to
-    /// a repeated request is the one that got lost. Otherwise it is what the upstream said.
-    async fn replay(self, refused: Response<Body>) -> Result<Response<Body>, Error> {
+    /// a repeated request is the one that got lost.
+    async fn replay(self) -> Result<Option<Response<Body>>, Error> {
         let Upload::Sealed(upload) = self.upload else {
-            return Ok(refused);
+            return Ok(None);
         };
         let mut upstream = self.request.upstream(Method::HEAD);
         copy_owner(&self.request.headers, &mut upstream.headers);
@@ -397,9 +412,9 @@ impl Completing<'_> {
                         headers.insert(name, value.clone());
                     }
                 }
-                Ok(self.done(headers, etag, None))
+                Ok(Some(self.done(headers, etag, None).await))
             }
-            _ => Ok(refused),
+            _ => Ok(None),
         }
     }
 }
@@ -414,6 +429,12 @@ struct ObjectChecksum {
 /// What an upstream says of an upload that has ended; Ceph RGW means the same by `NoSuchKey`.
 fn is_gone(code: &str) -> bool {
     matches!(code, "NoSuchUpload" | "NoSuchKey")
+}
+
+/// What an upstream may say of an upload that it has completed meanwhile, for a request whose answer
+/// was lost; `InvalidPart` of the seal that the repeated request uploaded.
+fn may_be_done(code: &str) -> bool {
+    is_gone(code) || matches!(code, "PreconditionFailed" | "InvalidPart")
 }
 
 /// Whether the stored object is the one of this upload.
@@ -487,6 +508,3 @@ const MIN_PART_LEN: u64 = 5 << 20;
 
 /// 10,000 parts with their checksums, in bytes.
 const COMPLETION_LEN_MAX: u64 = 4 << 20;
-
-/// The largest answer to a completion that is read, in bytes: most of it is white space.
-const ANSWER_LEN_MAX: u64 = 1 << 20;

@@ -4,8 +4,9 @@
 use http::{HeaderMap, HeaderValue, Method};
 use hyper::Response;
 
+use super::state::Named;
+use crate::body::Body;
 use crate::body::seal::sealed_kind;
-use crate::body::{Body, collect};
 use crate::error::Error;
 use crate::format::{ChecksumType, ContentKey, Layout, SealedChecksum, UploadFields};
 use crate::ops::context::{Cx, S3Request};
@@ -19,6 +20,7 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::{X_AMZ_CHECKSUM_ALGORITHM, X_AMZ_CHECKSUM_TYPE};
 use crate::s3::xml::document::Document;
 use crate::s3::xml::multipart;
+use crate::upstream::request::UpstreamRequest;
 
 /// See the module.
 pub async fn create(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
@@ -28,9 +30,7 @@ pub async fn create(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, E
     request.document(cx, 0).await?;
     match plan {
         Plan::Plain => {
-            let mut upstream = request.upstream(Method::POST);
-            upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
-            upstream.query = outgoing::query(&request);
+            let upstream = upstream_create(cx, &request);
             incoming::relay(cx, cx.upstream.send(upstream).await?).await
         }
         Plan::Sealed(plan) => create_sealed(cx, &request, rule, plan, asked).await,
@@ -48,23 +48,15 @@ async fn create_sealed(
     let sealing = plan
         .start(cx, &rule.rule, bucket, key, Layout::Segmented)
         .await?;
-    let mut upstream = request.upstream(Method::POST);
-    upstream.headers = outgoing::headers(request, BodyHeaders::Drop);
-    upstream.query = outgoing::query(request);
+    let mut upstream = upstream_create(cx, request);
     sealing.add_metadata(&mut upstream.headers)?;
     store::name_type(&mut upstream.headers);
-    if cx.settings.upstream_checksum {
-        // Of ciphertext, for the upstream to check. COMPOSITE would ask for more at completion.
-        let headers = &mut upstream.headers;
-        insert_text(headers, "x-amz-checksum-algorithm", "CRC64NVME");
-        insert_text(headers, "x-amz-checksum-type", "FULL_OBJECT");
-    }
     let response = cx.upstream.send(upstream).await?;
     if !response.status().is_success() {
         return incoming::relay(cx, response).await;
     }
     let (parts, body) = response.into_parts();
-    let document = collect(body, DOCUMENT_LEN_MAX).await?;
+    let document = incoming::document(body, DOCUMENT_LEN_MAX).await?;
     let document = Document::parse(&document).ok_or(UNREADABLE)?;
     let (upstream_id, rename) = multipart::initiated(&document).ok_or(UNREADABLE)?;
     let fields = UploadFields {
@@ -79,7 +71,12 @@ async fn create_sealed(
     let id = fields
         .seal(&content_key, &upstream_id, logical_bucket, key)
         .map_err(|_too_long| S3Error::new(ErrorCode::InternalError))?;
-    cx.uploads.insert(bucket, key, &upstream_id, &id);
+    let named = Named {
+        bucket,
+        key,
+        upstream_id: &upstream_id,
+    };
+    named.keep(cx, &id).await;
     let mut headers = incoming::headers(cx, &parts.headers);
     encryption::show(&mut headers, &fields.envelope, ShowContext::Yes);
     if let Some(asked) = asked {
@@ -90,6 +87,20 @@ async fn create_sealed(
         headers,
         Body::full(rename(&id)),
     ))
+}
+
+/// The client's request, but for the checksums: those of its parts end here, and others go up.
+fn upstream_create(cx: &Cx, request: &S3Request) -> UpstreamRequest {
+    let mut upstream = request.upstream(Method::POST);
+    upstream.headers = outgoing::headers(request, BodyHeaders::Drop);
+    upstream.query = outgoing::query(request);
+    if cx.settings.upstream_checksum {
+        // Of stored bytes, for the upstream to check. COMPOSITE would ask for more at completion.
+        let headers = &mut upstream.headers;
+        insert_text(headers, "x-amz-checksum-algorithm", "CRC64NVME");
+        insert_text(headers, "x-amz-checksum-type", "FULL_OBJECT");
+    }
+    upstream
 }
 
 /// The checksum that the client will send with its parts.

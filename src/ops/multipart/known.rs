@@ -13,10 +13,15 @@ pub struct KnownUploads(Cache<Place, Arc<str>>);
 type Place = (String, String, String);
 
 impl KnownUploads {
-    /// Forgets an upload when it is older than `max_age`, or when there are too many.
+    /// Forgets an upload when it is older than `max_age`, or when they take too much memory.
     pub fn new(max_age: Duration) -> Self {
+        let weigh = |place: &Place, sealed: &Arc<str>| {
+            let bytes = place.0.len() + place.1.len() + place.2.len() + sealed.len() + 256;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
         let cache = Cache::builder()
-            .max_capacity(UPLOADS_MAX)
+            .weigher(weigh)
+            .max_capacity(BYTES_MAX)
             .time_to_live(max_age);
         Self(cache.build())
     }
@@ -31,16 +36,11 @@ impl KnownUploads {
     pub fn get(&self, bucket: &str, key: &str, upstream_id: &str) -> Option<Arc<str>> {
         self.0.get(&place(bucket, key, upstream_id))
     }
-
-    /// Forgets an upload that has ended.
-    pub fn remove(&self, bucket: &str, key: &str, upstream_id: &str) {
-        self.0.invalidate(&place(bucket, key, upstream_id));
-    }
 }
 
 fn place(bucket: &str, key: &str, upstream_id: &str) -> Place {
     (bucket.to_owned(), key.to_owned(), upstream_id.to_owned())
 }
 
-/// An entry takes about 1 KiB.
-const UPLOADS_MAX: u64 = 10_000;
+/// Memory of all ids: some 8,000 uploads.
+const BYTES_MAX: u64 = 8 << 20;

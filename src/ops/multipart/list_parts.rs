@@ -5,8 +5,8 @@ use hyper::Response;
 
 use super::create::type_name;
 use super::{Upload, shown_id, upstream_query};
+use crate::body::Body;
 use crate::body::seal::algorithm_of;
-use crate::body::{Body, collect};
 use crate::error::Error;
 use crate::format::SEGMENT_OVERHEAD;
 use crate::ops::context::{Cx, S3Request};
@@ -17,7 +17,7 @@ use crate::s3::xml::multipart::{ListedPart, PartsPage, ShownUpload, show_parts};
 /// See the module.
 pub async fn list_parts(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    let upload = Upload::find(cx, &request, rule).await?;
+    let upload = Upload::find_any(cx, &request, rule).await?;
     let mut upstream = request.upstream(Method::GET);
     upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
     upstream.query = upstream_query(&request, upload.upstream_id());
@@ -26,7 +26,7 @@ pub async fn list_parts(cx: &Cx, request: S3Request) -> Result<Response<Body>, E
         return incoming::relay(cx, response).await;
     }
     let (parts, body) = response.into_parts();
-    let document = collect(body, PARTS_PAGE_LEN_MAX).await?;
+    let document = incoming::document(body, PARTS_PAGE_LEN_MAX).await?;
     let page = PartsPage::parse(&document).ok_or(UNREADABLE)?;
     let seal = seal_of(&page);
     let is_plain = matches!(upload, Upload::Plain { .. });

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use hyper::Response;
 
-use crate::body::{Body, collect};
+use crate::body::Body;
 use crate::error::Error;
 use crate::format::UploadId;
 use crate::ops::context::{Cx, S3Request};
@@ -24,7 +24,7 @@ pub async fn list_uploads(cx: &Cx, request: S3Request) -> Result<Response<Body>,
         return incoming::relay(cx, response).await;
     }
     let (parts, body) = response.into_parts();
-    let document = collect(body, DOCUMENT_LEN_MAX).await?;
+    let document = incoming::document(body, DOCUMENT_LEN_MAX).await?;
     let bucket = request.bucket().unwrap_or_default();
     let shown_id = |key: &str, id: &str| {
         let known = cx.uploads.get(bucket, key, id);

@@ -6,8 +6,10 @@ pub mod create;
 pub mod known;
 pub mod list_parts;
 pub mod list_uploads;
+pub mod state;
 pub mod upload_part;
 
+use self::state::Named;
 use super::context::{Cx, S3Request};
 use super::policy::ResolvedRule;
 use super::stored;
@@ -56,12 +58,46 @@ impl Upload {
         if shown.starts_with(UPLOAD_ID_PREFIX) {
             return Self::open(cx, request, rule, &shown).await;
         }
-        match cx.uploads.get(bucket, key, &shown) {
-            Some(sealed) => Self::open(cx, request, rule, &sealed).await,
-            None if rule.rule.encryption == Encryption::Off => {
-                Ok(Self::Plain { upstream_id: shown })
+        let named = Named {
+            bucket,
+            key,
+            upstream_id: &shown,
+        };
+        let is_plain = rule.rule.encryption == Encryption::Off;
+        let known = if is_plain {
+            named.known(cx)
+        } else {
+            named.find(cx).await?
+        };
+        match known {
+            Some(sealed) => {
+                let found = Self::open(cx, request, rule, &sealed).await?;
+                // Whoever can write to the state bucket cannot exchange uploads.
+                if found.upstream_id() == shown {
+                    Ok(found)
+                } else {
+                    Err(no_such_upload().into())
+                }
             }
+            // Nothing is encrypted on request under such a rule: it is not a sealed one.
+            None if is_plain => Ok(Self::Plain { upstream_id: shown }),
             None => Ok(Self::Unknown { upstream_id: shown }),
+        }
+    }
+
+    /// As [`Self::find`], for what needs no key: an upload of which only the upstream's id is known
+    /// can be looked at and ended also when it is too old, or its key is gone.
+    pub async fn find_any(
+        cx: &Cx,
+        request: &S3Request,
+        rule: &ResolvedRule,
+    ) -> Result<Self, Error> {
+        let shown = shown_id(request)?;
+        match Self::find(cx, request, rule).await {
+            Err(_unusable) if !shown.starts_with(UPLOAD_ID_PREFIX) => {
+                Ok(Self::Unknown { upstream_id: shown })
+            }
+            found => found,
         }
     }
 
@@ -103,11 +139,17 @@ impl Upload {
         let content_key = id
             .verify(unwrapped.data_key(), logical_bucket, key)
             .map_err(refused)?;
-        cx.uploads.insert(bucket, key, id.upstream_id(), sealed);
+        let upstream_id = id.upstream_id();
+        let named = Named {
+            bucket,
+            key,
+            upstream_id,
+        };
+        named.remember(cx, sealed);
         Ok(Self::Sealed(Box::new(SealedUpload {
             fields: fields.clone(),
             key: content_key,
-            upstream_id: id.upstream_id().to_owned(),
+            upstream_id: upstream_id.to_owned(),
         })))
     }
 }

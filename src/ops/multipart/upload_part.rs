@@ -4,6 +4,7 @@ use http::Method;
 use hyper::Response;
 
 use super::{Upload, no_such_upload, upstream_query};
+use crate::auth::PayloadVerifier;
 use crate::body::Body;
 use crate::error::Error;
 use crate::format::{MAX_SEGMENT_LEN, PartNumber, SegmentSealer};
@@ -29,6 +30,7 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
         return Err(too_large(len, MAX_SEGMENT_LEN).into());
     }
     let upload = Upload::find(cx, &request, rule).await?;
+    check_algorithm(&upload, &verifier)?;
     let mut upstream = request.upstream(Method::PUT);
     upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
     upstream.query = upstream_query(&request, upload.upstream_id());
@@ -52,4 +54,20 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
         encryption::show(response.headers_mut(), envelope, ShowContext::No);
     }
     Ok(response)
+}
+
+/// A part has the checksum that its upload was created with, or none.
+fn check_algorithm(upload: &Upload, verifier: &PayloadVerifier) -> Result<(), Error> {
+    let (Some(expected), Some(actual)) = (upload.checksum(), verifier.algorithm()) else {
+        return Ok(());
+    };
+    if expected == actual {
+        return Ok(());
+    }
+    let message = format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        expected.name().to_ascii_lowercase(),
+        actual.name().to_ascii_lowercase(),
+    );
+    Err(S3Error::with_message(ErrorCode::InvalidRequest, message).into())
 }

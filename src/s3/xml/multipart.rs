@@ -72,8 +72,11 @@ fn completed_part(part: Node<'_>) -> Option<CompletedPart> {
         let Some(name) = child.name().strip_prefix("Checksum") else {
             continue;
         };
-        let algorithm = ChecksumAlgorithm::from_name(name)?;
-        checksum = Some(Checksum::parse(algorithm, child.text()?.as_bytes()).ok()?);
+        let (algorithm, value) = (ChecksumAlgorithm::from_name(name)?, child.text()?);
+        // Some clients write an element for each algorithm.
+        if !value.is_empty() {
+            checksum = Some(Checksum::parse(algorithm, value.as_bytes()).ok()?);
+        }
     }
     Some(CompletedPart {
         number: part.child_number("PartNumber")?,
@@ -83,10 +86,10 @@ fn completed_part(part: Node<'_>) -> Option<CompletedPart> {
 }
 
 /// The document that completes an upload upstream, from numbers and upstream entity tags.
-pub fn render_completion<'a>(parts: impl Iterator<Item = (u32, &'a str)>) -> String {
+pub fn render_completion<E: AsRef<str>>(parts: impl Iterator<Item = (u32, E)>) -> String {
     let mut document = format!("<CompleteMultipartUpload xmlns=\"{NAMESPACE}\">");
     for (number, etag) in parts {
-        let etag = escape(etag);
+        let etag = escape(etag.as_ref());
         // Writing to a String cannot fail.
         let _ = write!(
             document,
@@ -176,18 +179,6 @@ pub fn completed_result(document: &Document<'_>) -> Option<CompletedResult> {
         etag: root.child_text("ETag")?,
         checksum,
     })
-}
-
-/// A client's completion with the entity tags that the upstream knows; `None` if it is none.
-pub fn upstream_completion(document: &[u8]) -> Option<String> {
-    let document = Document::parse(document)?;
-    let mut edits = Edits::default();
-    for part in document.root().children() {
-        if let Some(etag) = part.child("ETag") {
-            edits.set_text(etag, &etag::upstream(&etag.text()?));
-        }
-    }
-    Some(edits.apply(&document))
 }
 
 impl PartsPage {
@@ -294,11 +285,13 @@ pub fn show_uploads(
         };
         let key = if is_encoded {
             let decoded = uri::decode(&key.replace('+', " ")).into_owned();
-            String::from_utf8(decoded).ok()?
+            // One that is not text was not created here.
+            String::from_utf8(decoded).unwrap_or_default()
         } else {
             key
         };
-        if let Some(shown) = shown_id(&key, &id.text()?) {
+        let shown = id.text().and_then(|text| shown_id(&key, &text));
+        if let Some(shown) = shown {
             edits.set_text(id, &shown);
         }
     }
@@ -326,7 +319,7 @@ mod tests {
         let document = format!(
             "<CompleteMultipartUpload xmlns=\"x\"><Part><PartNumber>1</PartNumber>\
              <ETag>&quot;{HASH}-0&quot;</ETag><ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></Part>\
-             <Part><ETag>{HASH}</ETag><PartNumber>2</PartNumber></Part></CompleteMultipartUpload>"
+             <Part><ETag>{HASH}</ETag><PartNumber>2</PartNumber><ChecksumSHA1/></Part></CompleteMultipartUpload>"
         );
         let parts = completed_parts(document.as_bytes()).unwrap();
         assert_eq!(parts[0].etag, format!("{HASH}-0"));

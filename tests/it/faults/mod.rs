@@ -1,6 +1,7 @@
 //! An upstream that fails, lies or dies: the client sees an error or the right bytes, never a short
 //! success and never a byte of wrong plaintext.
 
+mod completions;
 mod drain;
 mod errors;
 mod privacy;
