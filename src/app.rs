@@ -32,6 +32,7 @@ use crate::keys::{
     RouteError,
 };
 use crate::ops::context::{Cx, Settings};
+use crate::ops::copy::conditions::CopyConditions;
 use crate::ops::cors::KnownCors;
 use crate::ops::layouts::Layouts;
 use crate::ops::listed_sizes::KnownSizes;
@@ -173,6 +174,7 @@ impl App {
             rules: Arc::new(rules),
             metrics: Arc::clone(&metrics),
             uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
+            copies: Arc::default(),
             layouts: Arc::default(),
             cors: Arc::default(),
             sizes: KnownSizes::default(),
@@ -310,6 +312,7 @@ struct Shared {
     rules: Arc<RuleBook>,
     metrics: Arc<Metrics>,
     uploads: Arc<KnownUploads>,
+    copies: Arc<CopyConditions>,
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
     sizes: KnownSizes,
@@ -328,6 +331,7 @@ impl Shared {
             rules: Arc::clone(&self.rules),
             metrics: Arc::clone(&self.metrics),
             uploads: Arc::clone(&self.uploads),
+            copies: Arc::clone(&self.copies),
             layouts: Arc::clone(&self.layouts),
             cors: Arc::clone(&self.cors),
             sizes: self.sizes.clone(),

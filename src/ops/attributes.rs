@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
+use super::encryption;
 use super::incoming::{insert_text, respond};
 use super::{get_object, head_object};
 use crate::body::Body;
@@ -17,6 +18,7 @@ use crate::s3::xml::attributes::{Asked, Attribute, Attributes};
 
 /// See the module.
 pub async fn attributes(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
+    encryption::check_read(&request.headers)?;
     let values = request.headers.get_all(ASKED).iter();
     let asked = Asked::parse(values.map(|value| value.to_str().unwrap_or_default()))?;
     let head =

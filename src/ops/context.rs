@@ -11,6 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
 
+use super::copy::conditions::CopyConditions;
 use super::cors::KnownCors;
 use super::layouts::Layouts;
 use super::listed_sizes::KnownSizes;
@@ -47,6 +48,8 @@ pub struct Cx {
     pub metrics: Arc<Metrics>,
     /// Uploads that this replica has seen.
     pub uploads: Arc<KnownUploads>,
+    /// What the upstream makes of conditions on copies.
+    pub copies: Arc<CopyConditions>,
     /// Where the segments of multipart objects are stored.
     pub layouts: Arc<Layouts>,
     /// What HEADs have told about listed objects.

@@ -23,6 +23,7 @@ pub mod post_object;
 pub mod put_object;
 pub mod read;
 pub mod refuse;
+pub mod report;
 pub mod segmented;
 pub mod store;
 pub mod stored;
@@ -56,20 +57,23 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::CreateMultipartUpload => Box::pin(multipart::create::create(cx, request)).await,
         Operation::UploadPart => Box::pin(multipart::upload_part::upload_part(cx, request)).await,
         Operation::CompleteMultipartUpload => {
-            let (id, cx) = (request.id, Arc::clone(cx));
+            let (id, metrics) = (request.id, Arc::clone(&cx.metrics));
+            let cx = Arc::clone(cx);
             let work = Box::pin(async move { multipart::complete::complete(&cx, request).await });
-            patience::patiently(id, work).await
+            patience::patiently(id, metrics, work).await
         }
         Operation::CopyObject => {
-            let (id, cx) = (request.id, Arc::clone(cx));
+            let (id, metrics) = (request.id, Arc::clone(&cx.metrics));
+            let cx = Arc::clone(cx);
             let work = Box::pin(async move { copy::object::copy_object(&cx, request).await });
-            patience::patiently(id, work).await
+            patience::patiently(id, metrics, work).await
         }
         Operation::UploadPartCopy => {
-            let (id, cx) = (request.id, Arc::clone(cx));
+            let (id, metrics) = (request.id, Arc::clone(&cx.metrics));
+            let cx = Arc::clone(cx);
             let work = async move { Box::pin(copy::part::upload_part_copy(&cx, request)).await };
             let work = Box::pin(work);
-            patience::patiently(id, work).await
+            patience::patiently(id, metrics, work).await
         }
         Operation::AbortMultipartUpload => Box::pin(multipart::abort::abort(cx, request)).await,
         Operation::ListParts => Box::pin(multipart::list_parts::list_parts(cx, request)).await,

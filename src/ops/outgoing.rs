@@ -52,6 +52,15 @@ pub fn headers(request: &S3Request, about_body: BodyHeaders) -> HeaderMap {
     outgoing
 }
 
+/// Passes on the headers without which some buckets answer nothing.
+pub fn pass_owner(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in ["x-amz-expected-bucket-owner", "x-amz-request-payer"] {
+        if let Some(value) = from.get(name) {
+            to.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
 /// The query to send upstream: the bytes as received, without what is ours to answer.
 pub fn query(request: &S3Request) -> String {
     let mut query = String::with_capacity(request.query.len());

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,23 +13,30 @@ use hyper::Response;
 use tokio::time::timeout;
 
 use super::incoming::respond;
+use super::report;
 use crate::body::waiting::WaitingBody;
 use crate::body::{Body, BodyError, collect};
 use crate::error::Error;
 use crate::s3::xml;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_id::RequestId;
 
 /// An operation under way.
 pub type Work = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
 /// Answers as `work` does if that is done soon, and otherwise with a 200 whose document follows.
-pub async fn patiently(id: RequestId, work: Work) -> Result<Response<Body>, Error> {
-    answer_within(PATIENCE, id, work).await
+pub async fn patiently(
+    id: RequestId,
+    metrics: Arc<Metrics>,
+    work: Work,
+) -> Result<Response<Body>, Error> {
+    answer_within(PATIENCE, id, metrics, work).await
 }
 
 async fn answer_within(
     patience: Duration,
     id: RequestId,
+    metrics: Arc<Metrics>,
     mut work: Work,
 ) -> Result<Response<Body>, Error> {
     match timeout(patience, work.as_mut()).await {
@@ -40,7 +48,7 @@ async fn answer_within(
                 let _entered = span.enter();
                 match outcome {
                     Ok(response) => Ok(response),
-                    Err(error) => Err(refusal(&error, id)),
+                    Err(error) => Err(refusal(&error, id, &metrics)),
                 }
             };
             let document = async move {
@@ -71,10 +79,9 @@ async fn document_of(response: Response<Body>) -> Result<Bytes, BodyError> {
     })
 }
 
-fn refusal(error: &Error, id: RequestId) -> Bytes {
+fn refusal(error: &Error, id: RequestId, metrics: &Metrics) -> Bytes {
     let s3 = error.to_s3();
-    let fault = error.fault().name();
-    tracing::warn!(code = s3.code.as_str(), fault, %error, "refused behind a 200");
+    report::failure(error, s3.code.status(), metrics);
     let document = xml::error::render(&s3, None, id.as_str());
     let end = document.find("?>").map_or(0, |end| end + 2);
     Bytes::from(document).slice(end..)
@@ -92,6 +99,10 @@ mod tests {
     use crate::s3::error_code::{ErrorCode, S3Error};
     use crate::telemetry::request_id::RequestIds;
 
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&prometheus::Registry::new(), ["CopyObject"]).unwrap())
+    }
+
     const SHORT: Duration = Duration::from_millis(1);
 
     /// What a client gets of work that ends when the wait for it has begun to be filled.
@@ -102,7 +113,7 @@ mod tests {
             outcome
         });
         let id = RequestIds::new([0; 8]).next();
-        let answer = answer_within(SHORT, id, work).await.unwrap();
+        let answer = answer_within(SHORT, id, metrics(), work).await.unwrap();
         let status = answer.status();
         end.send(()).unwrap();
         let document = collect(answer.into_body(), 1 << 20).await.unwrap();
@@ -114,7 +125,7 @@ mod tests {
         let refused = S3Error::new(ErrorCode::NoSuchKey);
         let work = Box::pin(async { Err(refused.into()) });
         let id = RequestIds::new([0; 8]).next();
-        let answer = answer_within(Duration::from_mins(1), id, work).await;
+        let answer = answer_within(Duration::from_mins(1), id, metrics(), work).await;
         let error = answer.err().expect("it is refused");
         assert_eq!(error.to_s3().code, ErrorCode::NoSuchKey);
     }

@@ -199,7 +199,7 @@ pub fn announced_parts(headers: &HeaderMap) -> Option<u32> {
         .and_then(|etag| etag::parts(etag.as_bytes()))
 }
 
-/// Reads, and starts over when the object is replaced meanwhile.
+/// Reads or copies an object, and starts over when that is replaced meanwhile.
 pub async fn settled<T, R>(read: impl Fn() -> R) -> Result<T, Error>
 where
     R: Future<Output = Result<T, Error>>,
@@ -213,7 +213,7 @@ where
     Box::pin(read()).await
 }
 
-/// How often a read starts over when the object is replaced meanwhile.
+/// How often a read or a copy starts over (format.md, "Copies").
 const ATTEMPTS: u32 = 3;
 
 /// A request that reads the same object, with the client's conditions and version.

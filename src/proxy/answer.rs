@@ -8,7 +8,8 @@ use hyper::Response;
 use hyper::body::Incoming;
 
 use crate::body::Body;
-use crate::error::{Error, Fault};
+use crate::error::Error;
+use crate::ops::report;
 use crate::s3::headers::{X_AMZ_ID_2, X_AMZ_REQUEST_ID};
 use crate::s3::xml;
 use crate::telemetry::metrics::Metrics;
@@ -37,7 +38,7 @@ impl Asked {
 pub fn error(error: &Error, asked: &Asked, id: &RequestId, metrics: &Metrics) -> Response<Body> {
     let s3 = error.to_s3();
     let status = s3.code.status();
-    report(error, status, metrics);
+    report::failure(error, status, metrics);
     let mut headers = HeaderMap::new();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -79,25 +80,4 @@ pub fn stamp(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
     }
     headers.insert(REQUEST_ID, value);
     response
-}
-
-fn report(error: &Error, status: StatusCode, metrics: &Metrics) {
-    if let Error::Auth(error) = error {
-        metrics.auth_failure(error.reason());
-    }
-    if let Error::Upstream(error) = error {
-        metrics.upstream_error(error.kind());
-    }
-    if let Some(kind) = error.integrity_alert() {
-        metrics.integrity_failure(kind);
-        tracing::error!(kind, %error, "integrity alert: a stored object was refused");
-        return;
-    }
-    let fault = error.fault().name();
-    match error.fault() {
-        Fault::Client => tracing::debug!(%error, fault, status = status.as_u16(), "refused"),
-        Fault::Keys | Fault::Upstream | Fault::Stored | Fault::Proxy => {
-            tracing::warn!(%error, fault, status = status.as_u16(), "request failed");
-        }
-    }
 }

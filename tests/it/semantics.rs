@@ -220,6 +220,21 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "an_error_behind_a_200_is_an_error",
     ),
     (
+        "P69",
+        "tests/it/faults/copies.rs",
+        "a_copy_of_an_object_that_is_replaced_meanwhile_is_made_of_one_of_both",
+    ),
+    (
+        "P69",
+        "tests/it/faults/copies.rs",
+        "what_the_upstream_makes_of_conditions_is_found_out_once",
+    ),
+    (
+        "P68",
+        "tests/it/faults/copies.rs",
+        "p68_an_error_behind_the_200_of_a_copy_is_an_error",
+    ),
+    (
         "P12",
         "src/config/tests.rs",
         "nothing_is_encrypted_on_request_where_everything_else_is_not",

@@ -1,6 +1,7 @@
 //! Copies: without moving bytes where the data key may be shared (format.md, "Copies"), and
 //! otherwise through the proxy under a fresh one.
 
+pub mod conditions;
 pub mod object;
 pub mod part;
 mod server_side;
@@ -18,7 +19,7 @@ use super::context::{Cx, S3Request};
 use super::get_object;
 use super::incoming::{self, insert_text};
 use super::policy::ResolvedRule;
-use super::read::{Wanted, announced_size, upstream_read};
+use super::read::{Wanted, announced_size, content_length, upstream_read};
 use super::segmented::Object;
 use super::stored::{self, Stored};
 use crate::body::Body;
@@ -220,7 +221,17 @@ impl Source<'_> {
             insert_text(&mut reading.headers, "range", &text);
         }
         let response = get_object::read_again(cx, &reading, self.rule, wanted).await?;
+        let expected = range.map_or(self.size, ResolvedRange::len);
+        let is_same = || {
+            let shown = incoming::headers(cx, &self.headers);
+            Ok::<_, Error>(
+                content_length(response.headers())? == expected
+                    && response.headers().get(ETAG) == shown.get(ETAG),
+            )
+        };
         match response.status() {
+            // Not every upstream heeds If-Match on reads.
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT if !is_same()? => Err(Error::Changed),
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => Err(Error::Changed),
             _ => Err(Error::UpstreamAnswer("a source that cannot be read")),

@@ -20,6 +20,7 @@ use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, Plan, SealPlan, ShowContext};
 use crate::ops::incoming::{insert_text, respond};
 use crate::ops::outgoing::{self, BodyHeaders};
+use crate::ops::read::settled;
 use crate::ops::store::{self, seal_failed, too_large};
 use crate::ops::stored::Stored;
 use crate::s3::checksum::ChecksumAlgorithm;
@@ -31,13 +32,7 @@ use crate::s3::xml::copy::CopyResult;
 /// See the module.
 pub async fn copy_object(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Body>, Error> {
     let copy = Copy::parse(cx, &mut request).await?;
-    for _attempt in 1..ATTEMPTS {
-        match Box::pin(copy.run(cx, &request)).await {
-            Err(Error::Changed) => {}
-            outcome => return outcome,
-        }
-    }
-    Box::pin(copy.run(cx, &request)).await
+    settled(|| copy.run(cx, &request)).await
 }
 
 /// What a request asks for.
@@ -96,6 +91,12 @@ impl Copy {
         match (plan, &source.stored) {
             (Plan::Sealed(plan), Stored::Sealed(metadata))
                 if self.checksum.is_none()
+                    && server_side::may_rely(
+                        cx,
+                        request,
+                        &source,
+                        metadata.header.prefix().layout(),
+                    )
                     && server_side::may_share(request, rule, &source, metadata, &plan) =>
             {
                 let headers = self.stored_headers(cx, request, &source);
@@ -272,6 +273,3 @@ const CHANGES: &[&str] = &[
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-context",
 ];
-
-/// How often a copy starts over when its source is replaced meanwhile (format.md, "Copies").
-const ATTEMPTS: u32 = 3;

@@ -18,7 +18,7 @@ use crate::ops::encryption::{self, ShowContext};
 use crate::ops::incoming::{insert_text, respond};
 use crate::ops::multipart::{Upload, no_such_upload, upstream_query};
 use crate::ops::outgoing::{self, BodyHeaders};
-use crate::ops::read;
+use crate::ops::read::{self, settled};
 use crate::ops::store::{self, seal_failed, too_large};
 use crate::s3::copy_source::{self, COPY_LEN_MAX, copy_range};
 use crate::s3::error_code::{ErrorCode, S3Error};
@@ -37,7 +37,16 @@ pub async fn upload_part_copy(cx: &Cx, mut request: S3Request) -> Result<Respons
     if matches!(upload, Upload::Unknown { .. }) {
         return Err(no_such_upload().into());
     }
-    let reading = Reading::parse(&request)?;
+    settled(|| copy(cx, &request, &upload, part)).await
+}
+
+async fn copy(
+    cx: &Cx,
+    request: &S3Request,
+    upload: &Upload,
+    part: PartNumber,
+) -> Result<Response<Body>, Error> {
+    let reading = Reading::parse(request)?;
     let source = match probe(cx, &reading).await? {
         Probed::Found(source) => source,
         Probed::Refused(refused) => return Ok(refused),
@@ -53,11 +62,11 @@ pub async fn upload_part_copy(cx: &Cx, mut request: S3Request) -> Result<Respons
     let plaintext = source.plaintext(cx, range).await?.into_body();
     let verifier = PayloadVerifier::of_own(len, upload.checksum());
     let body = ClaimedBody::new(plaintext, verifier);
-    let stored = store_part(cx, &request, &upload, (part, len), body).await?;
+    let stored = store_part(cx, request, upload, (part, len), body).await?;
     if !stored.status().is_success() {
         return Ok(stored);
     }
-    Ok(answer(cx, &upload, &source, stored.headers().clone()))
+    Ok(answer(cx, upload, &source, stored.headers().clone()))
 }
 
 async fn store_part(

@@ -10,16 +10,17 @@ use hyper::Response;
 use tracing::Instrument;
 
 use super::Source;
+use super::conditions::IMPOSSIBLE;
 use super::tags::{Tags, ensure_tags};
-use crate::body::idle::Received;
-use crate::body::{Body, collect};
+use crate::body::Body;
 use crate::config::rules::CopyPolicy;
 use crate::error::{Error, StoredError};
 use crate::format::{KeyEnvelope, Layout, Metadata, PartNumber, SegmentedLayout, Wrapped};
 use crate::keys::policy::KeyId;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, ShowContext, add_metadata};
-use crate::ops::incoming::{self, insert_text, respond};
+use crate::ops::incoming::{self, Late, insert_text};
+use crate::ops::outgoing;
 use crate::ops::policy::ResolvedRule;
 use crate::ops::segmented::Object;
 use crate::ops::stored;
@@ -28,7 +29,6 @@ use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::uri;
 use crate::s3::xml::copy::copied;
 use crate::s3::xml::document::Document;
-use crate::s3::xml::error::ErrorDocument;
 use crate::s3::xml::multipart::{completed_result, initiated, render_completion};
 use crate::upstream::request::{Payload, UpstreamRequest};
 
@@ -50,6 +50,15 @@ pub(super) enum Copied {
     Refused(Response<Body>),
 }
 
+/// What the upstream may decide by, besides the source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deciding {
+    /// Nothing: a 412 is about the source.
+    Source,
+    /// A condition of the client's on the destination.
+    Destination,
+}
+
 /// Whether the copy may share the data key of its source: it is under the same key-encryption key,
 /// and in the same logical bucket unless the rule of the destination widens that.
 pub(super) fn may_share(
@@ -68,6 +77,20 @@ pub(super) fn may_share(
     let same_key = KeyId::from(plan.key()) == KeyId::from(metadata.envelope.head().key());
     let is_direct = matches!(metadata.envelope.wrapped(), Wrapped::Direct(_));
     same_key && is_direct && (origin == destination || rule.rule.copy == CopyPolicy::ServerSide)
+}
+
+/// Whether the upstream copies the object that was looked at and no other, as far as is known or may
+/// be asked. A condition of the client's would hide the answer; and onto itself, a copy that should
+/// have been refused could not be made good.
+pub(super) fn may_rely(cx: &Cx, request: &S3Request, source: &Source<'_>, layout: Layout) -> bool {
+    let may_ask = || {
+        let name = &source.reading.name;
+        let is_itself =
+            request.bucket() == Some(name.bucket()) && request.key() == Some(name.key());
+        let is_lost = is_itself && layout == Layout::Single;
+        !is_lost && !has_condition(request)
+    };
+    source.etag().is_some() && cx.copies.are_heeded(layout).unwrap_or_else(may_ask)
 }
 
 /// A copy in the making.
@@ -113,11 +136,7 @@ impl Job<'_> {
         let Copied::Done(mut done) = copied else {
             return Ok(copied);
         };
-        let (same, tagged) = tokio::join!(
-            self.check_source(),
-            ensure_tags(self.cx, self.request, &done.headers, tags.as_deref())
-        );
-        same.and(tagged)?;
+        ensure_tags(self.cx, self.request, &done.headers, tags.as_deref()).await?;
         encryption::show(&mut done.headers, &metadata.envelope, ShowContext::Yes);
         Ok(Copied::Done(done))
     }
@@ -153,26 +172,58 @@ impl Job<'_> {
         Ok(KeyEnvelope::new(head, Wrapped::Direct(wrapped))?)
     }
 
-    async fn single(self, headers: HeaderMap) -> Result<Copied, Error> {
-        let mut upstream = self.request.upstream(Method::PUT);
-        upstream.headers = headers;
-        self.name_source(&mut upstream.headers);
-        insert_text(&mut upstream.headers, "x-amz-metadata-directive", "REPLACE");
+    async fn single(self, mut headers: HeaderMap) -> Result<Copied, Error> {
+        insert_text(&mut headers, "x-amz-metadata-directive", "REPLACE");
         if let Tags::Some(tags) = self.tags {
-            insert_text(&mut upstream.headers, "x-amz-tagging", tags);
+            insert_text(&mut headers, "x-amz-tagging", tags);
         }
         if self.tagging == Directive::Replace || *self.tags != Tags::Denied {
-            insert_text(&mut upstream.headers, "x-amz-tagging-directive", "REPLACE");
+            insert_text(&mut headers, "x-amz-tagging-directive", "REPLACE");
         }
+        let request = || {
+            let mut upstream = self.request.upstream(Method::PUT);
+            upstream.headers.clone_from(&headers);
+            upstream
+        };
+        if let Some(refused) = self.ask(Layout::Single, request()).await? {
+            return Ok(Copied::Refused(refused));
+        }
+        let deciding = if has_condition(self.request) {
+            Deciding::Destination
+        } else {
+            Deciding::Source
+        };
+        self.copied(self.named(request()), deciding).await
+    }
+
+    /// Finds out whether the upstream heeds conditions, if that is not known: it must refuse this copy.
+    async fn ask(
+        self,
+        layout: Layout,
+        mut upstream: UpstreamRequest,
+    ) -> Result<Option<Response<Body>>, Error> {
+        let conditions = &self.cx.copies;
+        if conditions.are_heeded(layout).is_some() {
+            return Ok(None);
+        }
+        self.name_source(&mut upstream.headers, &IMPOSSIBLE);
         let response = self.cx.upstream.send(upstream).await?;
-        match self.copied(response).await? {
-            Ok((etag, last_modified, headers)) => Ok(Copied::Done(Done {
-                etag,
-                last_modified,
-                headers,
-            })),
-            Err(refused) => Ok(Copied::Refused(refused)),
+        let is_refused = response.status() == StatusCode::PRECONDITION_FAILED;
+        if !is_refused && response.status() != StatusCode::OK {
+            return incoming::relay(self.cx, response).await.map(Some);
         }
+        let are_heeded = is_refused
+            || match incoming::late(self.cx, response).await? {
+                Late::Done(..) => false,
+                Late::Refused(code, _) if code == "PreconditionFailed" => true,
+                Late::Refused(_, refused) => return Ok(Some(refused)),
+            };
+        conditions.learn(layout, are_heeded);
+        if are_heeded {
+            return Ok(None);
+        }
+        // What was copied may not be what was looked at.
+        Err(Error::Changed)
     }
 
     /// Part by part with the boundaries that the source has: a plain copy would lose the number of
@@ -201,11 +252,14 @@ impl Job<'_> {
         let mut create = self.request.upstream(Method::POST);
         "uploads=".clone_into(&mut create.query);
         create.headers = headers;
+        for name in OF_THE_SOURCE {
+            create.headers.remove(*name);
+        }
         let response = self.cx.upstream.send(create).await?;
         if !response.status().is_success() {
             return Ok(Copied::Refused(incoming::relay(self.cx, response).await?));
         }
-        let document = collect(response.into_body(), DOCUMENT_LEN_MAX).await?;
+        let document = incoming::document(response.into_body(), DOCUMENT_LEN_MAX).await?;
         let document = Document::parse(&document).ok_or(UNREADABLE)?;
         let (id, _) = initiated(&document).ok_or(UNREADABLE)?;
         let mut unfinished = Unfinished::new(self, &id);
@@ -222,6 +276,10 @@ impl Job<'_> {
         layout: &SegmentedLayout,
         conditions: HeaderMap,
     ) -> Result<Copied, Error> {
+        let first = self.part_request(id, layout, PartNumber::FIRST);
+        if let Some(refused) = self.ask(Layout::Segmented, first).await? {
+            return Ok(Copied::Refused(refused));
+        }
         let count = layout.parts().get();
         let parts = (1..=count).filter_map(PartNumber::new);
         let copies = parts.map(|part| self.part(id, layout, part));
@@ -235,6 +293,7 @@ impl Job<'_> {
         let mut complete = self.request.upstream(Method::POST);
         complete.query = format!("uploadId={}", uri::encode_component(id.as_bytes()));
         complete.headers = conditions;
+        outgoing::pass_owner(&self.request.headers, &mut complete.headers);
         let named = (1..).zip(etags.iter().map(|etag| etag.trim_matches('"')));
         complete.payload = Payload::Buffered {
             bytes: render_completion(named).into(),
@@ -244,15 +303,11 @@ impl Job<'_> {
         if !response.status().is_success() {
             return Ok(Copied::Refused(incoming::relay(self.cx, response).await?));
         }
-        let (head, body) = response.into_parts();
-        let headers = incoming::headers(self.cx, &head.headers);
-        let document = collect(body, DOCUMENT_LEN_MAX).await?;
-        let document = document.trim_ascii();
-        if let Some(error) = ErrorDocument::parse(document) {
-            let body = Body::full(error.render());
-            return Ok(Copied::Refused(respond(StatusCode::OK, headers, body)));
-        }
-        let document = Document::parse(document).ok_or(UNREADABLE)?;
+        let (headers, document) = match incoming::late(self.cx, response).await? {
+            Late::Done(headers, document) => (headers, document),
+            Late::Refused(_, refused) => return Ok(Copied::Refused(refused)),
+        };
+        let document = Document::parse(&document).ok_or(UNREADABLE)?;
         let result = completed_result(&document).ok_or(UNREADABLE)?;
         Ok(Copied::Done(Done {
             etag: result.etag,
@@ -268,10 +323,25 @@ impl Job<'_> {
         layout: &SegmentedLayout,
         part: PartNumber,
     ) -> Result<String, Failed> {
+        let upstream = self.named(self.part_request(id, layout, part));
+        // The conditions on the destination come with the completion.
+        match self.copied(upstream, Deciding::Source).await? {
+            Copied::Done(done) => Ok(done.etag),
+            Copied::Refused(refused) => Err(Failed::Refused(Box::new(refused))),
+        }
+    }
+
+    /// A copy of one segment, for which the source is to be named.
+    fn part_request(self, id: &str, layout: &SegmentedLayout, part: PartNumber) -> UpstreamRequest {
         let mut upstream = self.request.upstream(Method::PUT);
         let id = uri::encode_component(id.as_bytes());
         upstream.query = format!("partNumber={}&uploadId={id}", part.get());
-        self.name_source(&mut upstream.headers);
+        for name in OF_PART_COPIES {
+            if let Some(value) = self.request.headers.get(*name) {
+                let name = HeaderName::from_static(name);
+                upstream.headers.insert(name, value.clone());
+            }
+        }
         let first = layout.header_offset(part);
         let next = PartNumber::new(part.get() + 1).and_then(|next| layout.header_offset(next));
         let end = next.unwrap_or(self.source.stored_len);
@@ -280,81 +350,83 @@ impl Job<'_> {
             let range = format!("bytes={first}-{}", end.saturating_sub(1));
             insert_text(&mut upstream.headers, "x-amz-copy-source-range", &range);
         }
-        let response = self.cx.upstream.send(upstream).await?;
-        match self.copied(response).await? {
-            Ok((etag, _, _)) => Ok(etag),
-            Err(refused) => Err(Failed::Refused(Box::new(refused))),
-        }
+        upstream
     }
 
     /// Names the very object that was looked at.
-    fn name_source(self, headers: &mut HeaderMap) {
+    fn named(self, mut upstream: UpstreamRequest) -> UpstreamRequest {
+        if let Some(etag) = self.source.etag() {
+            self.name_source(&mut upstream.headers, etag);
+        }
+        upstream
+    }
+
+    fn name_source(self, headers: &mut HeaderMap, etag: &HeaderValue) {
         let name = self.source.reading.name.header_value();
         insert_text(headers, "x-amz-copy-source", &name);
-        if let Some(etag) = self.source.etag() {
-            let name = HeaderName::from_static("x-amz-copy-source-if-match");
+        let name = HeaderName::from_static("x-amz-copy-source-if-match");
+        headers.insert(name, etag.clone());
+        // Ceph 16 has another name for it, and shows who it is.
+        if self.source.headers.contains_key("x-rgw-object-type") {
+            let name = HeaderName::from_static("x-amz-copy-if-match");
             headers.insert(name, etag.clone());
-            // Ceph 16 has another name for it, and shows who it is.
-            if self.source.headers.contains_key("x-rgw-object-type") {
-                let name = HeaderName::from_static("x-amz-copy-if-match");
-                headers.insert(name, etag.clone());
+        }
+    }
+
+    /// Makes a copy upstream.
+    async fn copied(self, upstream: UpstreamRequest, deciding: Deciding) -> Result<Copied, Error> {
+        let response = self.cx.upstream.send(upstream).await?;
+        let status = response.status();
+        if status == StatusCode::PRECONDITION_FAILED {
+            let refused = incoming::relay(self.cx, response).await?;
+            return self.condition_failed(refused, deciding).await;
+        }
+        if status != StatusCode::OK {
+            return Ok(Copied::Refused(incoming::relay(self.cx, response).await?));
+        }
+        match incoming::late(self.cx, response).await? {
+            Late::Done(headers, document) => {
+                let (etag, last_modified) = copied(&document).ok_or(UNREADABLE)?;
+                Ok(Copied::Done(Done {
+                    etag,
+                    last_modified,
+                    headers,
+                }))
             }
+            Late::Refused(code, refused) if code == "PreconditionFailed" => {
+                self.condition_failed(refused, deciding).await
+            }
+            Late::Refused(_, refused) => Ok(Copied::Refused(refused)),
         }
     }
 
-    /// Entity tag, date and headers of a copy that the upstream made; or what it says instead.
-    async fn copied(
+    /// A condition did not hold: the one on the source, which then has been replaced, unless it is
+    /// still there and the client has one on the destination.
+    async fn condition_failed(
         self,
-        response: Response<Received>,
-    ) -> Result<Result<(String, Option<String>, HeaderMap), Response<Body>>, Error> {
-        match response.status() {
-            StatusCode::OK => {}
-            // The source is no longer the one that was looked at; a condition on the destination
-            // fails alike, and the next attempt sees which.
-            StatusCode::PRECONDITION_FAILED if !self.has_condition() => return Err(Error::Changed),
-            _ => return Ok(Err(incoming::relay(self.cx, response).await?)),
+        refused: Response<Body>,
+        deciding: Deciding,
+    ) -> Result<Copied, Error> {
+        if deciding == Deciding::Source || !self.is_source_the_same().await? {
+            return Err(Error::Changed);
         }
-        let (head, body) = response.into_parts();
-        let headers = incoming::headers(self.cx, &head.headers);
-        let document = collect(body, DOCUMENT_LEN_MAX).await?;
-        let document = document.trim_ascii();
-        if let Some(error) = ErrorDocument::parse(document) {
-            let body = Body::full(error.render());
-            return Ok(Err(respond(StatusCode::OK, headers, body)));
-        }
-        let (etag, last_modified) = copied(document).ok_or(UNREADABLE)?;
-        Ok(Ok((etag, last_modified, headers)))
+        Ok(Copied::Refused(refused))
     }
 
-    fn has_condition(self) -> bool {
-        let headers = &self.request.headers;
-        headers.contains_key(http::header::IF_MATCH)
-            || headers.contains_key(http::header::IF_NONE_MATCH)
-    }
-
-    /// Some upstreams do not look at the condition on the source: a copy of other bytes under this
-    /// header could not be read, and a rename would delete what it was made of.
-    async fn check_source(self) -> Result<(), Error> {
-        if self.source.reading.name.version().is_some() {
-            return Ok(());
-        }
-        let mut upstream = self.source.reading.request.upstream(Method::HEAD);
-        upstream
-            .query
-            .clone_from(&self.source.reading.request.query);
+    async fn is_source_the_same(self) -> Result<bool, Error> {
+        let reading = &self.source.reading.request;
+        let mut upstream = reading.upstream(Method::HEAD);
+        upstream.query.clone_from(&reading.query);
+        outgoing::pass_owner(&reading.headers, &mut upstream.headers);
         let head = self.cx.upstream.send(upstream).await?;
-        let (bucket, key) = self.request.object()?;
-        let onto_itself =
-            self.source.reading.name.bucket() == bucket && self.source.reading.name.key() == key;
-        let etag: Option<&HeaderValue> = head.headers().get(ETAG);
-        let is_same = etag == self.source.etag();
-        if is_same || onto_itself || head.status() == StatusCode::NOT_FOUND {
-            return Ok(());
-        }
-        Err(Error::UpstreamAnswer(
-            "the source of a copy was replaced while it was copied",
-        ))
+        Ok(head.headers().get(ETAG) == self.source.etag())
     }
+}
+
+fn has_condition(request: &S3Request) -> bool {
+    let headers = &request.headers;
+    headers.contains_key(http::header::IF_MATCH)
+        || headers.contains_key(http::header::IF_NONE_MATCH)
 }
 
 /// An upload of ours that is aborted unless it is kept, also when the client leaves meanwhile.
@@ -367,6 +439,7 @@ impl Unfinished {
     fn new(job: Job<'_>, id: &str) -> Self {
         let mut abort = job.request.upstream(Method::DELETE);
         abort.query = format!("uploadId={}", uri::encode_component(id.as_bytes()));
+        outgoing::pass_owner(&job.request.headers, &mut abort.headers);
         Self {
             cx: Arc::clone(job.cx),
             abort: Some(abort),
@@ -432,5 +505,15 @@ const UNREADABLE: Error = Error::UpstreamAnswer("the answer to a copy cannot be 
 /// Parts that the upstream copies at the same time.
 const PARTS_AT_ONCE: usize = 8;
 
-/// The largest answer that is read, in bytes: most of it is white space.
-const DOCUMENT_LEN_MAX: u64 = 1 << 20;
+/// The largest answer to the creation of an upload that is read, in bytes.
+const DOCUMENT_LEN_MAX: u64 = 64 << 10;
+
+/// Headers of a copy that the creation of an upload does not have.
+const OF_THE_SOURCE: &[&str] = &["x-amz-source-expected-bucket-owner"];
+
+/// Headers of the client's that every copy of a part needs as well.
+const OF_PART_COPIES: &[&str] = &[
+    "x-amz-expected-bucket-owner",
+    "x-amz-request-payer",
+    "x-amz-source-expected-bucket-owner",
+];

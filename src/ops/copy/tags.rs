@@ -6,10 +6,10 @@ use http::{HeaderMap, Method, StatusCode};
 use md5::{Digest, Md5};
 
 use super::Reading;
-use crate::body::collect;
 use crate::error::Error;
 use crate::ops::context::{Cx, S3Request};
-use crate::ops::incoming::insert_text;
+use crate::ops::incoming::{self, insert_text};
+use crate::ops::outgoing;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::uri;
 use crate::s3::xml::copy::{tag_pairs, tagging_document, tagging_header};
@@ -31,16 +31,27 @@ impl Tags {
     pub(super) async fn read(cx: &Cx, reading: &Reading) -> Result<Self, Error> {
         let mut upstream = reading.request.upstream(Method::GET);
         upstream.query = tagging_query(&reading.request.query);
+        outgoing::pass_owner(&reading.request.headers, &mut upstream.headers);
         let response = cx.upstream.send(upstream).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::FORBIDDEN => return Ok(Self::Denied),
-            // no such object, which is found out elsewhere, no tags, or a server without them
-            status if status.is_client_error() => return Ok(Self::None),
-            StatusCode::NOT_IMPLEMENTED => return Ok(Self::None),
-            _ => return Err(Error::UpstreamAnswer("the tags of the source are not read")),
+            StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED => return Ok(Self::None),
+            // What is refused for the moment may be there.
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => {
+                let (code, _) = incoming::refusal(cx, response).await?;
+                return if NONE.contains(&&*code) {
+                    Ok(Self::None)
+                } else {
+                    Err(UNREAD)
+                };
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                return Err(S3Error::new(ErrorCode::SlowDown).into());
+            }
+            _ => return Err(UNREAD),
         }
-        let document = collect(response.into_body(), TAGS_LEN_MAX).await?;
+        let document = incoming::document(response.into_body(), TAGS_LEN_MAX).await?;
         match tagging_header(&document) {
             Some(tags) if tags.is_empty() => Ok(Self::None),
             Some(tags) => Ok(Self::Some(tags)),
@@ -82,6 +93,7 @@ pub(super) async fn ensure_tags(
     let version = version.unwrap_or_default();
     let mut head = request.upstream(Method::HEAD);
     head.query.clone_from(&version);
+    outgoing::pass_owner(&request.headers, &mut head.headers);
     let head = cx.upstream.send(head).await?;
     let count = head.headers().get("x-amz-tagging-count");
     if count.is_some_and(|count| count.as_bytes() == tags.len().to_string().as_bytes()) {
@@ -89,6 +101,7 @@ pub(super) async fn ensure_tags(
     }
     let mut put = request.upstream(Method::PUT);
     put.query = tagging_query(&version);
+    outgoing::pass_owner(&request.headers, &mut put.headers);
     let document = tagging_document(&tags);
     let md5 = BASE64.encode(&Md5::digest(document.as_bytes()));
     insert_text(&mut put.headers, "content-md5", &md5);
@@ -109,6 +122,20 @@ fn tagging_query(version: &str) -> String {
     }
     format!("tagging=&{version}")
 }
+
+/// What upstreams say of an object without tags, or of none, which is found out elsewhere; the last
+/// two are those of servers without tags.
+const NONE: &[&str] = &[
+    "NoSuchTagSet",
+    "NoSuchTagSetError",
+    "NoSuchKey",
+    "NoSuchVersion",
+    "NoSuchBucket",
+    "MethodNotAllowed",
+    "NotImplemented",
+];
+
+const UNREAD: Error = Error::UpstreamAnswer("the tags of the source are not read");
 
 /// Ten tags of 128 and 256 characters, escaped, with room to spare.
 const TAGS_LEN_MAX: u64 = 64 << 10;

@@ -165,7 +165,7 @@ impl Completing<'_> {
         loop {
             let mut upstream = self.request.upstream(Method::GET);
             upstream.query = format!("max-parts=1000&part-number-marker={marker}&uploadId={id}");
-            copy_owner(&self.request.headers, &mut upstream.headers);
+            outgoing::pass_owner(&self.request.headers, &mut upstream.headers);
             let response = self.cx.upstream.send(upstream).await?;
             if response.status() != StatusCode::OK {
                 let (code, refused) = incoming::refusal(self.cx, response).await?;
@@ -305,7 +305,7 @@ impl Completing<'_> {
         let id = uri::encode_component(upload.upstream_id.as_bytes()).into_owned();
         let mut upstream = self.request.upstream(Method::PUT);
         upstream.query = format!("partNumber={}&uploadId={id}", next.get());
-        copy_owner(&self.request.headers, &mut upstream.headers);
+        outgoing::pass_owner(&self.request.headers, &mut upstream.headers);
         upstream.payload = Payload::Buffered {
             bytes: segment,
             checksum: self.cx.settings.upstream_checksum,
@@ -401,7 +401,7 @@ impl Completing<'_> {
             return Ok(None);
         };
         let mut upstream = self.request.upstream(Method::HEAD);
-        copy_owner(&self.request.headers, &mut upstream.headers);
+        outgoing::pass_owner(&self.request.headers, &mut upstream.headers);
         let head = self.cx.upstream.send(upstream).await?;
         let etag = head.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
         match etag {
@@ -479,15 +479,6 @@ fn check_order(parts: &[CompletedPart]) -> Result<(), Error> {
         Ok(())
     } else {
         Err(S3Error::new(ErrorCode::InvalidPartOrder).into())
-    }
-}
-
-/// The headers without which some buckets answer nothing.
-fn copy_owner(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in ["x-amz-expected-bucket-owner", "x-amz-request-payer"] {
-        if let Some(value) = from.get(name) {
-            to.insert(name, value.clone());
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! success and never a byte of wrong plaintext.
 
 mod completions;
+mod copies;
 mod drain;
 mod errors;
 mod privacy;

@@ -88,6 +88,8 @@ struct State {
     script: VecDeque<Step>,
     seen: Vec<Seen>,
     etags: u64,
+    ignores_conditions: bool,
+    tags: Option<Reply>,
 }
 
 impl Chaos {
@@ -113,6 +115,24 @@ impl Chaos {
     /// The next answer, changed.
     pub fn mangle(&self, change: impl FnOnce(&mut Reply) + Send + 'static) {
         self.script([Step::Mangle(Box::new(change))]);
+    }
+
+    /// Takes no notice of conditions on copies from now on.
+    pub fn ignore_conditions(&self) {
+        self.state().ignores_conditions = true;
+    }
+
+    /// What is said of the tags of every object from now on.
+    pub fn script_tags(&self, reply: Reply) {
+        self.state().tags = Some(reply);
+    }
+
+    /// Replaces an object behind the proxy's back, once the next request has been served.
+    pub fn replace_after_the_next(&self, path: &str, object: Stored) {
+        let (state, path) = (Arc::clone(&self.state), path.to_owned());
+        self.mangle(move |_| {
+            state.lock().unwrap().objects.insert(path, object);
+        });
     }
 
     /// What is stored under `/bucket/key`.
@@ -364,10 +384,31 @@ impl Exchange<'_> {
         };
         match seen.head.method.as_str() {
             "PUT" => {
+                let source = match seen.header("x-amz-copy-source") {
+                    None => None,
+                    Some(source) => match source_of(&state, &seen, source) {
+                        Ok(source) => Some(source),
+                        Err(refused) => return refused,
+                    },
+                };
                 state.etags += 1;
                 let etag = format!("\"{:032x}\"", state.etags);
-                state.objects.insert(path, put(&seen, &etag));
+                let mut stored = put(&seen, &etag);
+                let is_copy = source.is_some();
+                if let Some(source) = source {
+                    stored.body = source.body;
+                }
+                state.objects.insert(path, stored);
+                if is_copy {
+                    let document =
+                        format!("<CopyObjectResult><ETag>{etag}</ETag></CopyObjectResult>");
+                    return Reply::new(200, document);
+                }
                 Reply::new(200, "").header("ETag", &etag)
+            }
+            "GET" if seen.head.target.contains("tagging=") => {
+                let none = || Reply::error(404, "NoSuchTagSet");
+                state.tags.clone().unwrap_or_else(none)
             }
             "GET" | "HEAD" => match state.objects.get(&path) {
                 Some(object) => get(&seen, object),
@@ -392,6 +433,20 @@ impl Exchange<'_> {
             is_abandoned: false,
         };
         work(state.seen.get_mut(self.index).unwrap_or(&mut gone))
+    }
+}
+
+/// The object that a copy names, if its condition holds.
+fn source_of(state: &State, seen: &Seen, source: &str) -> Result<Stored, Reply> {
+    let path = format!("/{}", source.trim_start_matches('/'));
+    let object = state.objects.get(&path);
+    let object = object.ok_or_else(|| Reply::error(404, "NoSuchKey"))?;
+    let condition = seen.header("x-amz-copy-source-if-match");
+    let holds = condition.is_none_or(|etag| object.header("ETag") == Some(etag));
+    if holds || state.ignores_conditions {
+        Ok(object.clone())
+    } else {
+        Err(Reply::error(412, "PreconditionFailed"))
     }
 }
 
