@@ -163,6 +163,12 @@ impl Launch<'_> {
     /// The command: it dies with the runner, even a killed one, and stays on its core.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
+        // Variables of whoever runs the bench would be taken for overrides of the configuration.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("S3SEAL_") {
+                command.env_remove(name);
+            }
+        }
         command.args(["--pdeathsig", "KILL", "--", "taskset", "-c"]);
         command
             .arg(self.core.to_string())
