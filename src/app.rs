@@ -149,36 +149,12 @@ impl App {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let metrics = new_metrics()?;
-        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
         let tls = listener_tls(config.listen.tls.as_ref())?;
-        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
-        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
-        keys.probe().await?;
+        let (rooms, keyrings) = Rooms::new(&config).await?;
+        let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
-        let settings = Settings {
-            lists_by_head: config.upstream.list_sizes == ListSizes::Head,
-            etag_style: etag_style(config.upstream.etag),
-            cipher: bulk_cipher(config.crypto.bulk_cipher),
-            upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
-            managed_key: config.keys.managed,
-            client_idle: config.listen.idle_timeout,
-            upload_max_age: config.uploads.max_age,
-            upload_state: config.uploads.state,
-            clock: now,
-            region: config.upstream.region,
-        };
         let shared = Shared {
-            upstream,
-            keys: Arc::clone(&keys),
-            rules: Arc::new(rules),
-            metrics: Arc::clone(&metrics),
-            uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
-            copies: Arc::default(),
-            layouts: Arc::default(),
-            cors: Arc::default(),
-            sizes: KnownSizes::default(),
-            settings,
+            rooms,
             callers: Arc::new(callers),
             domains: config.listen.domains.clone(),
             in_flight: InFlight::default(),
@@ -305,8 +281,8 @@ impl Inside for Surface {
     }
 }
 
-/// What every worker's proxy is made of.
-struct Shared {
+/// What operations use, before upstream connections are made.
+struct Rooms {
     upstream: UpstreamPlan,
     keys: Arc<KeyService>,
     rules: Arc<RuleBook>,
@@ -317,15 +293,34 @@ struct Shared {
     cors: Arc<KnownCors>,
     sizes: KnownSizes,
     settings: Settings,
-    callers: Arc<Callers>,
-    domains: Vec<String>,
-    in_flight: InFlight,
 }
 
-impl Shared {
-    /// A proxy for one thread: with upstream connections of its own.
-    fn proxy(&self) -> Result<Proxy, StartError> {
-        let cx = Cx {
+impl Rooms {
+    /// Builds them and tests every key.
+    async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
+        let metrics = new_metrics()?;
+        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
+        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
+        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
+        keys.probe().await?;
+        let rooms = Self {
+            upstream,
+            keys,
+            rules: Arc::new(rules),
+            metrics,
+            uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
+            copies: Arc::default(),
+            layouts: Arc::default(),
+            cors: Arc::default(),
+            sizes: KnownSizes::default(),
+            settings: settings(config),
+        };
+        Ok((rooms, keyrings))
+    }
+
+    /// With upstream connections of its own.
+    fn cx(&self) -> Cx {
+        Cx {
             upstream: self.upstream.build(),
             keys: Arc::clone(&self.keys),
             rules: Arc::clone(&self.rules),
@@ -336,9 +331,44 @@ impl Shared {
             cors: Arc::clone(&self.cors),
             sizes: self.sizes.clone(),
             settings: self.settings.clone(),
-        };
+        }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        lists_by_head: config.upstream.list_sizes == ListSizes::Head,
+        etag_style: etag_style(config.upstream.etag),
+        cipher: bulk_cipher(config.crypto.bulk_cipher),
+        upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
+        managed_key: config.keys.managed.clone(),
+        client_idle: config.listen.idle_timeout,
+        upload_max_age: config.uploads.max_age,
+        upload_state: config.uploads.state.clone(),
+        clock: now,
+        region: config.upstream.region.clone(),
+    }
+}
+
+/// The rooms for a command that works beside the proxy, with its keys and rules and nobody calling.
+pub async fn operator(config: Config) -> Result<Cx, StartError> {
+    Ok(Rooms::new(&config).await?.0.cx())
+}
+
+/// What every worker's proxy is made of.
+struct Shared {
+    rooms: Rooms,
+    callers: Arc<Callers>,
+    domains: Vec<String>,
+    in_flight: InFlight,
+}
+
+impl Shared {
+    /// A proxy for one thread.
+    fn proxy(&self) -> Result<Proxy, StartError> {
+        let cx = self.rooms.cx();
         let authenticator = Authenticator::new(AuthSettings {
-            region: self.settings.region.clone(),
+            region: cx.settings.region.clone(),
         });
         let surroundings = Surroundings {
             domains: self.domains.clone(),

@@ -15,7 +15,7 @@
 //! | 1 | [`mod@format`], [`auth`] | the object format; who is calling and what the body claims: pure, sans-IO |
 //! | 2 | `body`, `upstream`, [`keys`] | streaming adapters, the real S3, the key hierarchy |
 //! | 3 | `error`, `telemetry` | every failure as an S3 error; metrics and logs |
-//! | 4 | `ops` | one file per operation that is not a plain forward |
+//! | 4 | `ops`, `bulk` | one file per operation that is not a plain forward; commands that walk a prefix |
 //! | 5 | `proxy` | one request through the house |
 //! | 6 | `server`, `app`, `cli`, `dev` | sockets, composition root, commands |
 //!
@@ -48,6 +48,8 @@ pub mod secret;
 pub mod app;
 #[cfg(feature = "proxy")]
 pub mod body;
+#[cfg(feature = "proxy")]
+pub mod bulk;
 #[cfg(feature = "proxy")]
 pub mod cli;
 #[cfg(feature = "proxy")]

@@ -1,6 +1,7 @@
 //! The command line: parsing and dispatch, nothing else.
 
 pub mod check_config;
+pub mod encrypt;
 pub mod inspect;
 pub mod key;
 pub mod open;
@@ -34,6 +35,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Manage the keys of a keyring file
     Key(key::KeyArgs),
+    /// Encrypt objects that were stored before the proxy, in place
+    Encrypt(encrypt::Args),
     /// Show how a stored object is encrypted; shows no secret
     Inspect(inspect::Args),
     /// Decrypt a stored object offline, without proxy or S3
@@ -94,6 +97,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Serve(args) => serve::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Key(args) => run_key(&args),
+        Command::Encrypt(args) => encrypt::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Open(args) => open::run(&args),
         Command::Completions { shell } => {

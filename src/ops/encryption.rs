@@ -55,13 +55,9 @@ pub fn check_read(headers: &HeaderMap) -> Result<(), Error> {
 pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<Plan, Error> {
     let asked = SseRequest::parse(&request.headers)?;
     let (mode, name, context) = match asked {
-        SseRequest::None => match rule.rule.encryption {
-            Encryption::Off => return Ok(Plan::Plain),
-            Encryption::Managed => (Mode::Managed, None, None),
-            Encryption::NamedKey => (Mode::NamedKey, None, None),
-            Encryption::CustomerKey | Encryption::Deny => {
-                return Err(S3Error::new(ErrorCode::AccessDenied).into());
-            }
+        SseRequest::None => match own_mode(rule)? {
+            None => return Ok(Plan::Plain),
+            Some(mode) => (mode, None, None),
         },
         SseRequest::Managed => (Mode::Managed, None, None),
         SseRequest::Named {
@@ -101,6 +97,34 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
         key,
         mode,
         client_context,
+    }))
+}
+
+/// How the rule has objects sealed for which nobody asks for anything; `None`: not at all.
+fn own_mode(rule: &ResolvedRule) -> Result<Option<Mode>, Error> {
+    match rule.rule.encryption {
+        Encryption::Off => Ok(None),
+        Encryption::Managed => Ok(Some(Mode::Managed)),
+        Encryption::NamedKey => Ok(Some(Mode::NamedKey)),
+        Encryption::CustomerKey | Encryption::Deny => {
+            Err(S3Error::new(ErrorCode::AccessDenied).into())
+        }
+    }
+}
+
+/// The plan for an object that the operator has sealed; `None` where the rule does not encrypt.
+pub async fn own_plan(cx: &Cx, rule: &ResolvedRule) -> Result<Option<SealPlan>, Error> {
+    let Some(mode) = own_mode(rule)? else {
+        return Ok(None);
+    };
+    let key = match mode {
+        Mode::Managed => &cx.settings.managed_key,
+        Mode::NamedKey | Mode::CustomerKey => &rule.rule.key,
+    };
+    Ok(Some(SealPlan {
+        key: cx.keys.describe(key).await?,
+        mode,
+        client_context: ClientContext::default(),
     }))
 }
 

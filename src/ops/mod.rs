@@ -11,6 +11,7 @@ pub mod encryption;
 pub mod forward;
 pub mod get_object;
 pub mod head_object;
+pub mod in_place;
 pub mod incoming;
 pub mod layouts;
 pub mod list_objects;

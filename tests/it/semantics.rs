@@ -220,6 +220,26 @@ const NAMED_ELSEWHERE: &[(&str, &str, &str)] = &[
         "an_error_behind_a_200_is_an_error",
     ),
     (
+        "P70",
+        "tests/conformance/test_encrypt.py",
+        "test_a_bucket_is_adopted",
+    ),
+    (
+        "P70",
+        "tests/conformance/test_encrypt.py",
+        "test_what_is_written_meanwhile_is_not_lost",
+    ),
+    (
+        "P70",
+        "tests/it/faults/in_place.rs",
+        "an_object_that_cannot_be_written_back_stays_as_it_is",
+    ),
+    (
+        "D40",
+        "tests/it/faults/in_place.rs",
+        "an_upstream_that_ignores_if_match_on_writes_is_found_out",
+    ),
+    (
         "P69",
         "tests/it/faults/copies.rs",
         "a_copy_of_an_object_that_is_replaced_meanwhile_is_made_of_one_of_both",

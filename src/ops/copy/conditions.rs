@@ -22,7 +22,7 @@ impl CopyConditions {
         self.of(layout).get().copied()
     }
 
-    /// Remembers what the upstream made of [`IMPOSSIBLE`].
+    /// Remembers what the upstream made of a condition that cannot hold.
     pub fn learn(&self, layout: Layout, are_heeded: bool) {
         if self.of(layout).set(are_heeded).is_ok() && !are_heeded {
             tracing::warn!(

@@ -5,7 +5,7 @@ pub mod conditions;
 pub mod object;
 pub mod part;
 mod server_side;
-mod tags;
+pub(in crate::ops) mod tags;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
@@ -266,7 +266,7 @@ impl Source<'_> {
 }
 
 /// What S3 calls the system metadata of an object.
-const CONTENT_HEADERS: &[HeaderName] = &[
+pub(in crate::ops) const CONTENT_HEADERS: &[HeaderName] = &[
     CACHE_CONTROL,
     CONTENT_DISPOSITION,
     CONTENT_ENCODING,

@@ -13,11 +13,11 @@ use crate::ops::outgoing;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::uri;
 use crate::s3::xml::copy::{tag_pairs, tagging_document, tagging_header};
-use crate::upstream::request::Payload;
+use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// What is known of the tags of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Tags {
+pub(in crate::ops) enum Tags {
     /// It has none, or is not to give any.
     None,
     /// As `x-amz-tagging` holds them.
@@ -32,6 +32,11 @@ impl Tags {
         let mut upstream = reading.request.upstream(Method::GET);
         upstream.query = tagging_query(&reading.request.query);
         outgoing::pass_owner(&reading.request.headers, &mut upstream.headers);
+        Self::of(cx, upstream).await
+    }
+
+    /// Asks for the tags of an object.
+    pub(in crate::ops) async fn of(cx: &Cx, upstream: UpstreamRequest) -> Result<Self, Error> {
         let response = cx.upstream.send(upstream).await?;
         match response.status() {
             StatusCode::OK => {}
@@ -60,7 +65,7 @@ impl Tags {
     }
 
     /// The tags, where they have to be named; without them a copy would lose them in silence.
-    pub(super) fn named(&self) -> Result<Option<&str>, Error> {
+    pub(in crate::ops) fn named(&self) -> Result<Option<&str>, Error> {
         match self {
             Self::None => Ok(None),
             Self::Some(tags) => Ok(Some(tags)),

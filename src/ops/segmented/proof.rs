@@ -18,7 +18,7 @@ use crate::s3::range::ResolvedRange;
 
 impl Object<'_> {
     /// Where the segments are. Size and number of parts are right; the place of a part is where
-    /// [`Object::confirmed`] says so.
+    /// `confirmed` says so.
     pub async fn layout(&self) -> Result<Arc<Proven>, Error> {
         match self.known()? {
             Some(known) => Ok(known),

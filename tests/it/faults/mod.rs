@@ -5,6 +5,7 @@ mod completions;
 mod copies;
 mod drain;
 mod errors;
+mod in_place;
 mod privacy;
 mod reads;
 mod redirects;

@@ -1,0 +1,230 @@
+//! What is stored under a key, and what of it has to be kept.
+
+use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::Response;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Object, Outcome};
+use crate::body::idle::Received;
+use crate::error::{Error, StoredError};
+use crate::format::Metadata;
+use crate::ops::copy::CONTENT_HEADERS;
+use crate::ops::copy::tags::Tags;
+use crate::ops::incoming::{self, insert_text};
+use crate::ops::read::content_length;
+use crate::ops::store;
+use crate::s3::headers::is_metadata;
+use crate::upstream::request::UpstreamRequest;
+
+/// What a look finds.
+pub(super) enum Looked {
+    /// An object that is not sealed, and may be read.
+    Plaintext(Box<Plaintext>),
+    /// One that stays as it is.
+    Settled(Outcome),
+}
+
+/// A plaintext object, as the upstream describes it.
+pub(super) struct Plaintext {
+    /// Its bytes.
+    pub(super) len: u64,
+    /// The upstream's entity tag: what is read and replaced is this object.
+    pub(super) etag: HeaderValue,
+    headers: HeaderMap,
+}
+
+impl Plaintext {
+    /// The value of `If-Match` for writing over this object.
+    pub(super) fn condition(&self) -> HeaderValue {
+        // Ceph 16 compares it with what is between the quotes, and shows who it is.
+        if self.headers.contains_key("x-rgw-object-type") {
+            let bare = self.etag.to_str().map(|etag| etag.trim_matches('"'));
+            if let Some(bare) = bare.ok().and_then(|bare| HeaderValue::from_str(bare).ok()) {
+                return bare;
+            }
+        }
+        self.etag.clone()
+    }
+}
+
+impl Object<'_> {
+    pub(super) fn request(self, method: Method) -> UpstreamRequest {
+        let mut request = UpstreamRequest::new(method, Some(self.bucket), Some(self.key));
+        request.operation = "Encrypt";
+        request
+    }
+
+    pub(super) async fn look(self) -> Result<Looked, Error> {
+        let head = self.cx.upstream.send(self.request(Method::HEAD)).await?;
+        match head.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(Looked::Settled(Outcome::Gone)),
+            status => return Ok(Looked::Settled(Outcome::Refused(status.to_string()))),
+        }
+        let headers = head.into_parts().0.headers;
+        let len = content_length(&headers)?;
+        if is_sealed(&headers)? {
+            return Ok(Looked::Settled(Outcome::AlreadySealed));
+        }
+        if len == 0 && self.key.ends_with('/') && self.rule.rule.directory_markers.is_allowed() {
+            return Ok(Looked::Settled(Outcome::Exempt));
+        }
+        if is_archived(&headers) {
+            return Ok(Looked::Settled(Outcome::Archived));
+        }
+        let etag = headers.get(ETAG).cloned();
+        let etag = etag.ok_or(Error::UpstreamAnswer("an object without an entity tag"))?;
+        Ok(Looked::Plaintext(Box::new(Plaintext {
+            len,
+            etag,
+            headers,
+        })))
+    }
+
+    /// The headers to write the object with: what S3 keeps of an object, without a body of its own.
+    pub(super) async fn kept(self, plaintext: &Plaintext) -> Result<HeaderMap, Error> {
+        let mut kept = HeaderMap::new();
+        for (name, value) in &plaintext.headers {
+            let is_kept = is_metadata(name.as_str())
+                || CONTENT_HEADERS.contains(name)
+                || KEPT.contains(&name.as_str());
+            if is_kept {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        self.keep_lock(&plaintext.headers, &mut kept);
+        let mut tagging = self.request(Method::GET);
+        "tagging=".clone_into(&mut tagging.query);
+        let tags = Tags::of(self.cx, tagging).await?;
+        if let Some(tags) = tags.named()? {
+            insert_text(&mut kept, "x-amz-tagging", tags);
+        }
+        store::name_type(&mut kept);
+        Ok(kept)
+    }
+
+    /// A retention that is over cannot be set again, and need not be.
+    fn keep_lock(self, from: &HeaderMap, kept: &mut HeaderMap) {
+        let now = (self.cx.settings.clock)();
+        let until = from.get(RETAIN_UNTIL).and_then(|until| until.to_str().ok());
+        let until = until.and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok());
+        if until.is_none_or(|until| until <= now) {
+            return;
+        }
+        for name in [LOCK_MODE, RETAIN_UNTIL] {
+            if let Some(value) = from.get(name) {
+                kept.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+    }
+
+    /// The bytes of the object that was looked at, and of no other.
+    pub(super) async fn read(
+        self,
+        plaintext: &Plaintext,
+        range: Option<(u64, u64)>,
+    ) -> Result<Response<Received>, Error> {
+        let mut request = self.request(Method::GET);
+        request.headers.insert(IF_MATCH, plaintext.etag.clone());
+        if let Some((first, last)) = range {
+            insert_text(
+                &mut request.headers,
+                RANGE.as_str(),
+                &format!("bytes={first}-{last}"),
+            );
+        }
+        let response = self.cx.upstream.send(request).await?;
+        let (status, expected) = match range {
+            Some((first, last)) => (StatusCode::PARTIAL_CONTENT, last - first + 1),
+            None => (StatusCode::OK, plaintext.len),
+        };
+        match response.status() {
+            StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => return Err(Error::Changed),
+            found if found == status => {}
+            _ => {
+                let (code, _) = incoming::refusal(self.cx, response).await?;
+                tracing::warn!(code, key = self.key, "an object cannot be read");
+                return Err(Error::UpstreamAnswer("an object that cannot be read"));
+            }
+        }
+        let headers = response.headers();
+        let len = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|len| len.to_str().ok()?.parse().ok());
+        if headers.get(ETAG) != Some(&plaintext.etag)
+            || len != Some(expected)
+            || is_sealed(headers)?
+        {
+            return Err(Error::Changed);
+        }
+        Ok(response)
+    }
+}
+
+fn is_sealed(headers: &HeaderMap) -> Result<bool, Error> {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Ok(Metadata::parse(pairs).map_err(StoredError::from)?.is_some())
+}
+
+/// Whether the object must be restored before it can be read (AWS, "RestoreObject").
+fn is_archived(headers: &HeaderMap) -> bool {
+    let class = headers.get("x-amz-storage-class");
+    let is_cold = class.is_some_and(|class| class == "GLACIER" || class == "DEEP_ARCHIVE");
+    let restore = headers.get("x-amz-restore").map(HeaderValue::as_bytes);
+    let is_restored = restore.is_some_and(|restore| {
+        memchr::memmem::find(restore, b"ongoing-request=\"false\"").is_some()
+    });
+    is_cold && !is_restored || headers.contains_key("x-amz-archive-status")
+}
+
+/// Besides metadata and content headers.
+const KEPT: &[&str] = &[
+    "x-amz-object-lock-legal-hold",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+];
+
+const LOCK_MODE: &str = "x-amz-object-lock-mode";
+const RETAIN_UNTIL: &str = "x-amz-object-lock-retain-until-date";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archived_object_is_known_by_its_headers() {
+        for (headers, expected) in [
+            (&[][..], false),
+            (&[("x-amz-storage-class", "STANDARD_IA")], false),
+            (&[("x-amz-storage-class", "GLACIER")], true),
+            (&[("x-amz-archive-status", "ARCHIVE_ACCESS")], true),
+            (
+                &[
+                    ("x-amz-storage-class", "DEEP_ARCHIVE"),
+                    ("x-amz-restore", "ongoing-request=\"true\""),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("x-amz-storage-class", "GLACIER"),
+                    (
+                        "x-amz-restore",
+                        "ongoing-request=\"false\", expiry-date=\"x\"",
+                    ),
+                ],
+                false,
+            ),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!(is_archived(&map), expected, "{headers:?}");
+        }
+    }
+}

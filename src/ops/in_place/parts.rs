@@ -1,0 +1,235 @@
+//! Writes a large object in parts: none of them has to be sent again for the sake of another, and
+//! there is no limit of 5 GiB.
+
+use http::header::{ETAG, IF_MATCH};
+use http::{HeaderMap, Method};
+use hyper::Response;
+
+use super::look::Plaintext;
+use super::{Object, Outcome, write};
+use crate::auth::PayloadVerifier;
+use crate::body::Body;
+use crate::body::claimed::ClaimedBody;
+use crate::error::Error;
+use crate::format::{ContentKey, Layout, PartNumber, SegmentSealer, is_terminal};
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
+use crate::ops::encryption::SealPlan;
+use crate::ops::incoming::{self, Late, insert_text};
+use crate::ops::store::{self, seal_failed};
+use crate::s3::uri;
+use crate::s3::xml::document::Document;
+use crate::s3::xml::multipart::{initiated, render_completion};
+use crate::upstream::request::{Payload, UpstreamRequest};
+
+/// An upload of ours.
+struct Upload<'a> {
+    object: Object<'a>,
+    key: ContentKey,
+    /// The upstream's, encoded for a query.
+    id: String,
+}
+
+/// The upstream's entity tag of a part, or what it says instead.
+type Stored = Result<String, Outcome>;
+
+impl Object<'_> {
+    pub(super) async fn write_parts(
+        self,
+        plan: SealPlan,
+        plaintext: Plaintext,
+        mut headers: HeaderMap,
+    ) -> Result<Outcome, Error> {
+        let rule = &self.rule.rule;
+        let sealing = plan
+            .start(self.cx, rule, self.bucket, self.key, Layout::Segmented)
+            .await?;
+        sealing.add_metadata(&mut headers)?;
+        if self.cx.settings.upstream_checksum {
+            insert_text(&mut headers, "x-amz-checksum-algorithm", "CRC64NVME");
+            insert_text(&mut headers, "x-amz-checksum-type", "FULL_OBJECT");
+        }
+        let mut create = self.request(Method::POST);
+        "uploads=".clone_into(&mut create.query);
+        create.headers = headers;
+        let created = self.cx.upstream.send(create).await?;
+        if !created.status().is_success() {
+            let (code, _) = incoming::refusal(self.cx, created).await?;
+            return Ok(Outcome::Refused(code));
+        }
+        let document = incoming::document(created.into_body(), CREATED_LEN_MAX).await?;
+        let document = Document::parse(&document).ok_or(UNREADABLE)?;
+        let (id, _) = initiated(&document).ok_or(UNREADABLE)?;
+        let upload = Upload {
+            object: self,
+            key: ContentKey::from(sealing.content_key),
+            id: uri::encode_component(id.as_bytes()).into_owned(),
+        };
+        let outcome = upload.fill(&plaintext).await;
+        if !matches!(outcome, Ok(Outcome::Sealed(_))) {
+            upload.abort().await;
+        }
+        outcome
+    }
+}
+
+impl Upload<'_> {
+    async fn fill(&self, plaintext: &Plaintext) -> Result<Outcome, Error> {
+        let part_len = part_len(plaintext.len, self.object.manner.single_max);
+        let mut etags = Vec::new();
+        let mut first = 0;
+        while first < plaintext.len {
+            let len = part_len.min(plaintext.len - first);
+            let part = next_part(&etags)?;
+            match self.part(plaintext, part, (first, len)).await? {
+                Ok(etag) => etags.push(etag),
+                Err(refused) => return Ok(refused),
+            }
+            first += len;
+            if first == plaintext.len && !is_terminal(part, len) {
+                let end = next_part(&etags)?;
+                match self.end(end).await? {
+                    Ok(etag) => etags.push(etag),
+                    Err(refused) => return Ok(refused),
+                }
+            }
+        }
+        self.complete(plaintext, &etags).await
+    }
+
+    async fn part(
+        &self,
+        plaintext: &Plaintext,
+        part: PartNumber,
+        (first, len): (u64, u64),
+    ) -> Result<Stored, Error> {
+        let range = Some((first, first + len - 1));
+        let body = self.object.read(plaintext, range).await?.into_body();
+        let body = ClaimedBody::new(body, PayloadVerifier::of_own(len, None));
+        let salt = random_bytes().map_err(KeyError::from)?;
+        let cx = self.object.cx;
+        let sealer = SegmentSealer::new(cx.settings.cipher, &self.key, part, len, *salt);
+        let sealer = sealer.map_err(seal_failed)?;
+        let stored = store::send_sealed(cx, self.request(part), body, sealer).await?;
+        stored_part(stored).await
+    }
+
+    /// The segment that ends the object.
+    async fn end(&self, part: PartNumber) -> Result<Stored, Error> {
+        let cx = self.object.cx;
+        let mut request = self.request(part);
+        let segment = SegmentSealer::closing(cx.settings.cipher, &self.key, part);
+        request.payload = Payload::Buffered {
+            bytes: segment.map_err(seal_failed)?,
+            checksum: cx.settings.upstream_checksum,
+        };
+        let response = cx.upstream.send(request).await?;
+        let etag = response.headers().get(ETAG).cloned();
+        let mut stored = incoming::relay(cx, response).await?;
+        if let Some(etag) = etag {
+            stored.headers_mut().insert(ETAG, etag);
+        }
+        stored_part(stored).await
+    }
+
+    fn request(&self, part: PartNumber) -> UpstreamRequest {
+        let mut request = self.object.request(Method::PUT);
+        request.query = format!("partNumber={}&uploadId={}", part.get(), self.id);
+        request
+    }
+
+    async fn complete(&self, plaintext: &Plaintext, etags: &[String]) -> Result<Outcome, Error> {
+        let cx = self.object.cx;
+        // Some upstreams heed the condition on PutObject only: then at least nothing is lost that
+        // was written while the parts were.
+        let head = cx.upstream.send(self.object.request(Method::HEAD)).await?;
+        if head.headers().get(ETAG) != Some(&plaintext.etag) {
+            return Err(Error::Changed);
+        }
+        let mut request = self.object.request(Method::POST);
+        request.query = format!("uploadId={}", self.id);
+        request.headers.insert(IF_MATCH, plaintext.condition());
+        let named = (1..).zip(etags.iter().map(|etag| crate::s3::etag::upstream(etag)));
+        request.payload = Payload::Buffered {
+            bytes: render_completion(named).into(),
+            checksum: false,
+        };
+        let response = cx.upstream.send(request).await?;
+        if !response.status().is_success() {
+            return write::outcome(incoming::relay(cx, response).await?, plaintext.len).await;
+        }
+        match incoming::late(cx, response).await? {
+            Late::Done(..) => Ok(Outcome::Sealed(plaintext.len)),
+            Late::Refused(_, refused) => write::outcome(refused, plaintext.len).await,
+        }
+    }
+
+    async fn abort(&self) {
+        let mut request = self.object.request(Method::DELETE);
+        request.query = format!("uploadId={}", self.id);
+        // What is left behind is for the bucket's lifecycle to remove.
+        if let Err(error) = self.object.cx.upstream.send(request).await {
+            tracing::warn!(%error, key = self.object.key, "an upload is left behind");
+        }
+    }
+}
+
+fn next_part(etags: &[String]) -> Result<PartNumber, Error> {
+    let number = u32::try_from(etags.len() + 1)
+        .ok()
+        .and_then(PartNumber::new);
+    number.ok_or(Error::UpstreamAnswer("an object of too many parts"))
+}
+
+async fn stored_part(stored: Response<Body>) -> Result<Stored, Error> {
+    if !stored.status().is_success() {
+        return write::outcome(stored, 0).await.map(Err);
+    }
+    let etag = stored
+        .headers()
+        .get(ETAG)
+        .and_then(|etag| etag.to_str().ok());
+    let etag = etag.ok_or(Error::UpstreamAnswer("a part without an entity tag"))?;
+    Ok(Ok(etag.trim_matches('"').to_owned()))
+}
+
+/// Equal parts, of which there may be 9,000: one more ends the object.
+fn part_len(len: u64, single_max: u64) -> u64 {
+    let least = single_max.clamp(PART_LEN_LEAST, PART_LEN_USUAL);
+    let fitting = len.div_ceil(PARTS_MAX).next_multiple_of(PART_LEN_STEP);
+    fitting.max(least)
+}
+
+const UNREADABLE: Error = Error::UpstreamAnswer("the answer to an upload cannot be read");
+
+/// The largest answer to the creation of an upload, in bytes.
+const CREATED_LEN_MAX: u64 = 64 << 10;
+
+const PARTS_MAX: u64 = 9_000;
+
+/// The smallest part of S3.
+const PART_LEN_LEAST: u64 = 5 << 20;
+
+const PART_LEN_USUAL: u64 = 64 << 20;
+
+const PART_LEN_STEP: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::MAX_SINGLE_LEN;
+
+    #[test]
+    fn parts_are_few_enough_and_large_enough() {
+        let largest = 50_u64 << 40;
+        for (len, single_max, expected) in [
+            (MAX_SINGLE_LEN + 1, MAX_SINGLE_LEN, 64 << 20),
+            (20 << 20, 8 << 20, 8 << 20),
+            (20 << 20, 1, 5 << 20),
+            (1 << 40, MAX_SINGLE_LEN, 117 << 20),
+        ] {
+            assert_eq!(part_len(len, single_max), expected, "{len}");
+        }
+        assert!(largest.div_ceil(part_len(largest, MAX_SINGLE_LEN)) <= PARTS_MAX);
+    }
+}

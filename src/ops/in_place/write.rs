@@ -1,0 +1,104 @@
+//! Writes a sealed object over the plaintext that it was made of, and over nothing else.
+
+use http::header::IF_MATCH;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use hyper::Response;
+
+use super::look::Plaintext;
+use super::{Object, Outcome};
+use crate::auth::PayloadVerifier;
+use crate::body::claimed::ClaimedBody;
+use crate::body::{Body, collect};
+use crate::error::Error;
+use crate::format::{Layout, SingleSealer};
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
+use crate::ops::context::Cx;
+use crate::ops::encryption::SealPlan;
+use crate::ops::incoming;
+use crate::ops::store::{self, seal_failed};
+use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
+use crate::upstream::request::{Payload, UpstreamRequest};
+
+impl Object<'_> {
+    pub(super) async fn write_single(
+        self,
+        plan: SealPlan,
+        plaintext: Plaintext,
+        headers: HeaderMap,
+    ) -> Result<Outcome, Error> {
+        let rule = &self.rule.rule;
+        let sealing = plan
+            .start(self.cx, rule, self.bucket, self.key, Layout::Single)
+            .await?;
+        let mut upstream = self.request(Method::PUT);
+        upstream.headers = headers;
+        upstream.headers.insert(IF_MATCH, plaintext.condition());
+        sealing.add_metadata(&mut upstream.headers)?;
+        let cipher = self.cx.settings.cipher;
+        let sealer = SingleSealer::new(cipher, sealing.content_key, plaintext.len);
+        let body = self.read(&plaintext, None).await?.into_body();
+        let body = ClaimedBody::new(body, PayloadVerifier::of_own(plaintext.len, None));
+        let stored = store::send_sealed(self.cx, upstream, body, sealer.map_err(seal_failed)?);
+        outcome(stored.await?, plaintext.len).await
+    }
+}
+
+/// What the upstream's answer to a conditional write means.
+pub(super) async fn outcome(stored: Response<Body>, len: u64) -> Result<Outcome, Error> {
+    match stored.status() {
+        status if status.is_success() => Ok(Outcome::Sealed(len)),
+        StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
+            Err(Error::Changed)
+        }
+        status => {
+            let body = collect(stored.into_body(), ERROR_DOCUMENT_LEN_MAX as u64).await?;
+            let code = ErrorDocument::parse(&body).map(|error| error.code().to_owned());
+            Ok(Outcome::Refused(code.unwrap_or_else(|| status.to_string())))
+        }
+    }
+}
+
+/// Whether the upstream heeds `If-Match` on PutObject: asked with a key that is nobody's, on a
+/// condition that cannot hold.
+///
+/// # Errors
+///
+/// No answer, or one that says neither.
+pub async fn heeds_conditions(cx: &Cx, bucket: &str, prefix: &str) -> Result<bool, Error> {
+    let random = random_bytes::<16>().map_err(KeyError::from)?;
+    let key = format!(
+        "{prefix}.s3seal-{}",
+        data_encoding::HEXLOWER.encode(random.as_slice())
+    );
+    let request = |method| {
+        let mut request = UpstreamRequest::new(method, Some(bucket), Some(&key));
+        request.operation = "Encrypt";
+        request
+    };
+    let mut put = request(Method::PUT);
+    put.headers.insert(IF_MATCH, NOBODY);
+    put.payload = Payload::Buffered {
+        bytes: bytes::Bytes::new(),
+        checksum: cx.settings.upstream_checksum,
+    };
+    let response = cx.upstream.send(put).await?;
+    match response.status() {
+        StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => Ok(true),
+        status if status.is_success() => {
+            cx.upstream.send(request(Method::DELETE)).await?;
+            Ok(false)
+        }
+        _ => {
+            let (code, _) = incoming::refusal(cx, response).await?;
+            tracing::error!(
+                code,
+                "the upstream refuses to be asked whether it heeds If-Match"
+            );
+            Err(Error::UpstreamAnswer("it refuses to write"))
+        }
+    }
+}
+
+/// An entity tag that no object has.
+const NOBODY: HeaderValue = HeaderValue::from_static("\"00000000000000000000000000000000\"");
