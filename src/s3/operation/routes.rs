@@ -58,9 +58,9 @@ pub(super) const SERVICE_ROUTES: &[Route] = &[route(
 
 #[rustfmt::skip] // one row, one line
 pub(super) const BUCKET_ROUTES: &[Route] = &[
-    needing("list-type", Get, "", Op::ListObjectsV2, LIST_OBJECTS_V2),
-    route(Get, "", Op::ListObjects, LIST_OBJECTS),
-    route(Get, "versions", Op::ListObjectVersions, LIST_VERSIONS),
+    needing("list-type", Get, "", Op::ListObjectsV2, LISTING),
+    route(Get, "", Op::ListObjects, LISTING),
+    route(Get, "versions", Op::ListObjectVersions, LISTING),
     route(Get, "uploads", Op::ListMultipartUploads, LIST_UPLOADS),
     route(Head, "", Op::HeadBucket, NONE),
     route(Put, "", Op::CreateBucket, NONE),
@@ -252,22 +252,17 @@ const GET_OBJECT: &[&str] = &[
     "response-expires",
     "versionId",
 ];
-const LIST_OBJECTS: &[&str] = &["delimiter", "encoding-type", "marker", "max-keys", "prefix"];
-const LIST_OBJECTS_V2: &[&str] = &[
+/// Of all three listings: S3 ignores those of another one, and some clients send them.
+const LISTING: &[&str] = &[
     "continuation-token",
     "delimiter",
     "encoding-type",
     "fetch-owner",
+    "key-marker",
+    "marker",
     "max-keys",
     "prefix",
     "start-after",
-];
-const LIST_VERSIONS: &[&str] = &[
-    "delimiter",
-    "encoding-type",
-    "key-marker",
-    "max-keys",
-    "prefix",
     "version-id-marker",
 ];
 const LIST_UPLOADS: &[&str] = &[

@@ -5,7 +5,9 @@ mod allowed;
 mod buckets;
 mod conditions;
 mod copies;
+mod differential;
 mod keys;
+mod known;
 mod listings;
 mod multipart;
 mod objects;
@@ -70,6 +72,7 @@ promises! { seaweedfs:
     copies::tags_are_copied,
     copies::tags_are_replaced_where_it_is_said,
     copies::versions_are_copied,
+    differential::every_request_is_answered_alike,
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,
     listings::listings_say_the_same,
@@ -110,6 +113,7 @@ promises! { ceph:
     copies::tags_are_copied,
     copies::tags_are_replaced_where_it_is_said,
     copies::versions_are_copied,
+    differential::every_request_is_answered_alike,
     keys::every_odd_key_is_stored_and_listed,
     keys::odd_keys_come_back_byte_by_byte,
     listings::listing_sizes_equal_plaintext_sizes,

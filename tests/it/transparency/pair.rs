@@ -19,6 +19,8 @@ pub struct Way {
 
 /// A direct way and one through the proxy, to two buckets that are alike.
 pub struct Pair {
+    /// Of the server.
+    pub name: &'static str,
     pub direct: Way,
     pub proxied: Way,
     _proxy: Proxy,
@@ -55,6 +57,7 @@ impl Pair {
             bucket,
         };
         Some(Self {
+            name: "embedded",
             direct: way,
             proxied,
             _proxy: proxy,
@@ -64,15 +67,15 @@ impl Pair {
 
     /// Over SeaweedFS.
     pub async fn seaweedfs() -> Option<Self> {
-        Self::over("S3SEAL_TEST_SEAWEEDFS", "").await
+        Self::over("seaweedfs", "S3SEAL_TEST_SEAWEEDFS", "").await
     }
 
     /// Over Ceph's gateway, which knows no `x-amz-checksum-*`.
     pub async fn ceph() -> Option<Self> {
-        Self::over("S3SEAL_TEST_CEPH", "checksum = \"none\"").await
+        Self::over("ceph", "S3SEAL_TEST_CEPH", "checksum = \"none\"").await
     }
 
-    async fn over(variable: &str, upstream: &str) -> Option<Self> {
+    async fn over(server_name: &'static str, variable: &str, upstream: &str) -> Option<Self> {
         let server = Server::from_environment(variable)?;
         let identity = Some(server.identity);
         let options = Options {
@@ -84,6 +87,7 @@ impl Pair {
         let name = unique();
         let direct = Client::new(server.address, server.identity);
         let pair = Self {
+            name: server_name,
             direct: Way {
                 client: direct,
                 bucket: format!("it-d-{name}"),
@@ -149,7 +153,8 @@ impl Pair {
         self.same_success(rest, put).await
     }
 
-    fn differences(&self, direct: &Answer, proxied: &Answer) -> Vec<String> {
+    /// Everything in which two answers differ and may not.
+    pub fn differences(&self, direct: &Answer, proxied: &Answer) -> Vec<String> {
         let name = |answer: &Answer, way: &Way| {
             let text = String::from_utf8_lossy(&answer.body).replace(&way.bucket, BUCKET);
             text.starts_with("<?xml").then_some(text)
