@@ -161,6 +161,7 @@ impl App {
             cipher: bulk_cipher(config.crypto.bulk_cipher),
             upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
             managed_key: config.keys.managed,
+            client_head: config.listen.header_timeout,
             client_idle: config.listen.idle_timeout,
             upload_max_age: config.uploads.max_age,
             clock: now,

@@ -71,6 +71,8 @@ pub struct Settings {
     pub upstream_checksum: bool,
     /// Id or alias of the managed key.
     pub managed_key: String,
+    /// Longest time until a client has said what it wants.
+    pub client_head: Duration,
     /// Longest time without a byte from a client.
     pub client_idle: Duration,
     /// Longest time from the creation of a multipart upload to its completion.
