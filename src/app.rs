@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::auth::{AuthSettings, Authenticator};
+use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::clients::Clients;
 use crate::config::crypto::BulkCipherName;
@@ -175,6 +176,7 @@ impl App {
             uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
             layouts: Arc::default(),
             cors: Arc::default(),
+            room: Arc::new(Room::new(config.crypto.chunk_memory)),
             sizes: KnownSizes::default(),
             settings,
             callers: Arc::new(callers),
@@ -312,6 +314,7 @@ struct Shared {
     uploads: Arc<KnownUploads>,
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
+    room: Arc<Room>,
     sizes: KnownSizes,
     settings: Settings,
     callers: Arc<Callers>,
@@ -330,6 +333,7 @@ impl Shared {
             uploads: Arc::clone(&self.uploads),
             layouts: Arc::clone(&self.layouts),
             cors: Arc::clone(&self.cors),
+            room: Arc::clone(&self.room),
             sizes: self.sizes.clone(),
             settings: self.settings.clone(),
         };

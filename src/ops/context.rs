@@ -21,6 +21,7 @@ use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::body::room::Room;
 use crate::error::Error;
 use crate::format::BulkCipher;
 use crate::keys::service::KeyService;
@@ -50,6 +51,8 @@ pub struct Cx {
     pub layouts: Arc<Layouts>,
     /// What HEADs have told about listed objects.
     pub sizes: KnownSizes,
+    /// The memory of large chunks.
+    pub room: Arc<Room>,
     /// What browsers may do.
     pub cors: Arc<KnownCors>,
     /// See [`Settings`].

@@ -10,9 +10,11 @@ use super::context::{Cx, S3Request};
 use super::incoming::insert_text;
 use super::outgoing::{self, BodyHeaders};
 use super::policy::ResolvedRule;
+use super::store::slow_down;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::open::{OpenBody, Window};
+use crate::body::room::Share;
 use crate::body::seal::algorithm_of;
 use crate::body::{Body, BodyError};
 use crate::error::{Error, StoredError};
@@ -254,8 +256,21 @@ pub enum Unsatisfiable {
     Segmented(Response<Received>, Box<Metadata>),
 }
 
-/// The plaintext of a stored body, opened as it arrives; a failure is counted and logged.
-pub fn stream(cx: &Cx, opener: Opener, window: Window, response: Response<Received>) -> Body {
+/// Waits for room for chunks of this length.
+pub async fn room(cx: &Cx, chunk_len: usize) -> Result<Share, Error> {
+    let share = cx.room.to_open(chunk_len).await;
+    share.ok_or_else(|| slow_down().into())
+}
+
+/// The plaintext of a stored body, opened as it arrives; a failure is counted and logged. `share` is
+/// the room for its chunks: nothing for those of a single object.
+pub fn stream(
+    cx: &Cx,
+    opener: Opener,
+    window: Window,
+    share: Share,
+    response: Response<Received>,
+) -> Body {
     let metrics = Arc::clone(&cx.metrics);
     let span = tracing::Span::current();
     let report = move |error: &BodyError| {
@@ -269,7 +284,13 @@ pub fn stream(cx: &Cx, opener: Opener, window: Window, response: Response<Receiv
             }
         });
     };
-    Body::new(OpenBody::new(response.into_body(), opener, window, report))
+    Body::new(OpenBody::new(
+        response.into_body(),
+        opener,
+        window,
+        share,
+        report,
+    ))
 }
 
 /// Sets `Content-Range`.

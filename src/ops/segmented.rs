@@ -16,11 +16,12 @@ use super::incoming::{self, insert_text, respond, set_plaintext_len};
 use super::layouts::{Place, Proven};
 use super::policy::ResolvedRule;
 use super::read::{
-    Wanted, announced_parts, no_such_part, set_content_range, stream, upstream_read,
+    Wanted, announced_parts, no_such_part, room, set_content_range, stream, upstream_read,
 };
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::open::Window;
+use crate::body::room::Share;
 use crate::body::{Body, collect};
 use crate::config::rules::RangeLayout;
 use crate::error::{Error, StoredError};
@@ -145,6 +146,7 @@ impl<'a> Object<'a> {
             Some(response) => response,
             None => self.fetch(all).await?,
         };
+        let share = room(self.cx, self.chunk_len()).await?;
         let walk = self.walk_from_start()?;
         let opener = Opener::segmented(self.cx.settings.cipher, Arc::clone(&self.key), walk);
         set_plaintext_len(&mut headers, size);
@@ -154,7 +156,7 @@ impl<'a> Object<'a> {
             skip: 0,
             show: size,
         };
-        let body = stream(self.cx, opener, window, response);
+        let body = stream(self.cx, opener, window, share, response);
         Ok(respond(status, headers, body))
     }
 
@@ -179,6 +181,7 @@ impl<'a> Object<'a> {
             .layout
             .range(range.first(), range.last())
             .ok_or(OUTSIDE)?;
+        let share = room(self.cx, proven.layout.chunk_len_max()).await?;
         let (head, data) = futures_util::future::try_join(
             self.separate_head(&proven, &plan),
             self.fetch(plan.stored()),
@@ -189,7 +192,7 @@ impl<'a> Object<'a> {
             key: &self.key,
             proven: &proven,
         };
-        let body = reader.open(plan, head, data)?;
+        let body = reader.open(plan, head, share, data)?;
         set_plaintext_len(&mut headers, range.len());
         set_content_range(&mut headers, range, proven.layout.plaintext_len());
         Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
@@ -285,6 +288,16 @@ impl<'a> Object<'a> {
         SegmentedLayout::walked(lens).ok_or_else(|| broken(WalkError::Order))
     }
 
+    /// The largest chunk, where the layout is known; or else that of parts of equal size.
+    fn chunk_len(&self) -> usize {
+        let place = place(self.request).ok();
+        let known = place.and_then(|place| self.cx.layouts.get(&place));
+        match known.filter(|known| self.is_of(known)) {
+            Some(known) => known.layout.chunk_len_max(),
+            None => self.announced.chunk_len(),
+        }
+    }
+
     fn walk_from_start(&self) -> Result<Walk, Error> {
         Walk::new(self.header.prefix(), self.announced, self.open_ends()).map_err(broken)
     }
@@ -376,6 +389,7 @@ pub async fn warm(
         },
         None => None,
     };
+    let share = room(cx, proven.layout.chunk_len_max()).await?;
     let mut upstream = upstream_read(request, Method::GET);
     pin(&mut upstream, Some(&proven.etag), plan.stored());
     let response = cx.upstream.send(upstream).await?;
@@ -399,7 +413,7 @@ pub async fn warm(
         key: &key,
         proven: &proven,
     };
-    let body = reader.open(plan, head, response)?;
+    let body = reader.open(plan, head, share, response)?;
     Ok(Some(respond(StatusCode::PARTIAL_CONTENT, headers, body)))
 }
 
@@ -450,6 +464,7 @@ impl RangeReader<'_> {
         &self,
         plan: crate::format::SegmentedRange,
         head: Option<[u8; SEGMENT_HEADER_LEN]>,
+        share: Share,
         data: Response<Received>,
     ) -> Result<Body, Error> {
         let verified = head
@@ -472,7 +487,7 @@ impl RangeReader<'_> {
             skip: plan.skip(),
             show: plan.take(),
         };
-        Ok(stream(self.cx, opener, window, data))
+        Ok(stream(self.cx, opener, window, share, data))
     }
 }
 
