@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::auth::{AuthSettings, Authenticator};
+use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::clients::Clients;
 use crate::config::crypto::BulkCipherName;
@@ -292,6 +293,7 @@ struct Rooms {
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
     sizes: KnownSizes,
+    room: Arc<Room>,
     settings: Settings,
 }
 
@@ -313,6 +315,7 @@ impl Rooms {
             layouts: Arc::default(),
             cors: Arc::default(),
             sizes: KnownSizes::default(),
+            room: Arc::new(Room::new(config.crypto.chunk_memory)),
             settings: settings(config),
         };
         Ok((rooms, keyrings))
@@ -330,6 +333,7 @@ impl Rooms {
             layouts: Arc::clone(&self.layouts),
             cors: Arc::clone(&self.cors),
             sizes: self.sizes.clone(),
+            room: Arc::clone(&self.room),
             settings: self.settings.clone(),
         }
     }
@@ -342,6 +346,7 @@ fn settings(config: &Config) -> Settings {
         cipher: bulk_cipher(config.crypto.bulk_cipher),
         upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
         managed_key: config.keys.managed.clone(),
+        client_head: config.listen.header_timeout,
         client_idle: config.listen.idle_timeout,
         upload_max_age: config.uploads.max_age,
         upload_state: config.uploads.state.clone(),

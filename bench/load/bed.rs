@@ -119,6 +119,11 @@ impl Bed {
         service.ok_or_else(|| LoadError::Usage(format!("{} was not started", via.name())))
     }
 
+    /// Where requests that go this way are sent.
+    pub(crate) fn address(&self, via: Via) -> Result<SocketAddr, LoadError> {
+        self.service(via).map(Service::address)
+    }
+
     /// The program that stores the objects all the others read: s3seal if it is there.
     pub(crate) fn writer(&self) -> Via {
         if self.s3seal.is_some() {
@@ -183,6 +188,7 @@ impl Bed {
             process: (via != Via::Direct).then(|| service.id()),
             work: cell.work,
             paths: cell.paths(),
+            in_turn: false,
             connections: cell.connections,
             requests: cell.requests,
             warmup: cell.warmup,

@@ -110,8 +110,13 @@ impl<'a> Connection<'a> {
     /// The next request's head, and where in the object its response begins.
     fn next_head(&mut self) -> (String, u64) {
         let heads = &self.shared.heads;
+        let number = if self.shared.order.in_turn {
+            self.shared.next_turn()
+        } else {
+            self.next_path
+        };
         let head = heads
-            .get(self.next_path % heads.len().max(1))
+            .get(number % heads.len().max(1))
             .map_or("", String::as_str);
         self.next_path += 1;
         match self.shared.order.work {

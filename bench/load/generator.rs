@@ -108,6 +108,7 @@ pub(crate) struct Shared<'a> {
     /// What every connection reads into, for as long as a read takes.
     pub(crate) scratch: RefCell<Vec<u8>>,
     left: Cell<u64>,
+    turn: Cell<usize>,
     moved: Cell<u64>,
 }
 
@@ -147,6 +148,7 @@ impl<'a> Shared<'a> {
             heads,
             scratch,
             left: Cell::default(),
+            turn: Cell::default(),
             moved: Cell::default(),
         })
     }
@@ -164,6 +166,11 @@ impl<'a> Shared<'a> {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
         left > 0
+    }
+
+    /// The number of the next path where they are taken in turn.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.replace(self.turn.get() + 1)
     }
 
     /// Counts bytes of bodies; true when the order says to stop here.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench load -- run       # nine rounds of every cell: a quarter of an hour
-//! cargo bench --bench load -- memory    # peak memory against object size
+//! cargo bench --bench load -- memory    # peak memory against the size of objects and parts
+//! cargo bench --bench load -- parts     # an upload of 10,000 parts: 49 GiB, some minutes
 //! cargo test --bench load -- smoke      # seconds: does every cell work, are all bodies right
 //! ```
 //!
@@ -27,9 +28,11 @@ mod connection;
 mod error;
 mod generator;
 mod memory;
+mod multipart;
 mod nginx;
 mod order;
 mod origin;
+mod parts;
 mod passthrough;
 mod pattern;
 mod proc;
@@ -42,6 +45,7 @@ mod smoke;
 mod stats;
 mod table;
 mod text;
+mod uploads;
 mod wire;
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -49,7 +53,10 @@ use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::{error::LoadError, memory::MemoryOptions, run::RunOptions, smoke::SmokeOptions};
+use crate::{
+    error::LoadError, memory::MemoryOptions, parts::PartsOptions, run::RunOptions,
+    smoke::SmokeOptions,
+};
 
 /// Measures s3seal against nginx, a plain hyper pass-through and no proxy, in one run
 #[derive(Debug, Parser)]
@@ -75,10 +82,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Watch peak memory against object size
+    /// Watch peak memory against the size of objects and parts
     Memory {
         #[command(flatten)]
         options: MemoryOptions,
+        /// Also write everything measured, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Upload as many parts as S3 takes, out of order, and watch peak memory
+    Parts {
+        #[command(flatten)]
+        options: PartsOptions,
         /// Also write everything measured, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -140,6 +155,11 @@ impl Command {
             }
             Self::Memory { options, json } => {
                 let report = memory::memory(&options)?;
+                println!("{}", report.text());
+                write_json(json, &report).map(|()| SUCCESS)
+            }
+            Self::Parts { options, json } => {
+                let report = parts::parts(&options)?;
                 println!("{}", report.text());
                 write_json(json, &report).map(|()| SUCCESS)
             }

@@ -1,4 +1,5 @@
-//! Peak memory against object size: it must not depend on it.
+//! Peak memory against the size of objects, and of the parts of multipart uploads: it must not depend
+//! on the one, nor on the other up to 64 MiB.
 
 use serde::Serialize;
 
@@ -6,7 +7,9 @@ use crate::{
     bed::{Bed, BedOptions, Via},
     cells::{Cell, Compare, Metric, Target},
     error::LoadError,
+    multipart::Upload,
     order::{Check, GIB, MIB, Order, Payload, Work},
+    parts::{cell, put_all},
 };
 
 /// What to watch.
@@ -17,6 +20,9 @@ pub(crate) struct MemoryOptions {
     /// The largest object in MiB; the origin holds it in memory
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..))]
     largest: u64,
+    /// Sizes of parts in MiB, separated by commas
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 64, 256, 1024])]
+    parts: Vec<u64>,
 }
 
 /// The peaks of all programs.
@@ -24,6 +30,8 @@ pub(crate) struct MemoryOptions {
 pub(crate) struct MemoryReport {
     /// One row per program and object size.
     pub(crate) rows: Vec<Peak>,
+    /// One row per program and part size: `size` is that of a part.
+    pub(crate) parts: Vec<Peak>,
 }
 
 /// What one fresh instance of a program needed at most (`VmHWM`, bytes).
@@ -31,7 +39,7 @@ pub(crate) struct MemoryReport {
 pub(crate) struct Peak {
     /// The program.
     pub(crate) via: Via,
-    /// Bytes per object.
+    /// Bytes per object, or part.
     pub(crate) size: u64,
     /// After one PUT and one GET, whole.
     pub(crate) one: u64,
@@ -57,16 +65,18 @@ pub(crate) fn memory(options: &MemoryOptions) -> Result<MemoryReport, LoadError>
         .take_while(|&size| size < largest)
         .collect();
     sizes.push(largest);
-    watch(&options.bed, &sizes, 4 * GIB)
+    let parts = options.parts.iter().map(|size| size * MIB);
+    watch(&options.bed, &sizes, &parts.collect::<Vec<_>>(), 4 * GIB)
 }
 
-/// Watches every program with objects of these sizes; crowds move `volume` bytes each way.
+/// Watches every program with objects and parts of these sizes; crowds move `volume` bytes each way.
 pub(crate) fn watch(
     options: &BedOptions,
     sizes: &[u64],
+    part_sizes: &[u64],
     volume: u64,
 ) -> Result<MemoryReport, LoadError> {
-    let mut rows = Vec::new();
+    let (mut rows, mut parts) = (Vec::new(), Vec::new());
     let programs = options
         .via
         .iter()
@@ -88,8 +98,56 @@ pub(crate) fn watch(
                 crowd,
             });
         }
+        for &size in part_sizes {
+            eprintln!("{}: parts of {} MiB", via.name(), size / MIB);
+            let one = peak_of_parts(&alone, via, size, None)?;
+            let crowd = peak_of_parts(&alone, via, size, Some(volume))?;
+            parts.push(Peak {
+                via,
+                size,
+                one,
+                crowd,
+            });
+        }
     }
-    Ok(MemoryReport { rows })
+    Ok(MemoryReport { rows, parts })
+}
+
+/// The peak of a fresh instance after one multipart upload and one GET of all of it, or also after
+/// a crowd that uploads parts and reads the object.
+fn peak_of_parts(
+    options: &BedOptions,
+    via: Via,
+    size: u64,
+    crowd: Option<u64>,
+) -> Result<u64, LoadError> {
+    let bed = Bed::start(options)?;
+    let target = bed.address(via)?;
+    let count = (OBJECT_OF_PARTS / size).clamp(1, 16);
+    let upload = Upload::create(target, "/store/parts")?;
+    let paths = (1..=count).map(|number| upload.part(number)).collect();
+    put_all(&bed, via, paths, size, 1)?;
+    upload.complete()?;
+    let cell = cell(size);
+    let connections = if crowd.is_some() { CROWD } else { 1 };
+    let order = |work, paths, check| -> Result<Order, LoadError> {
+        Ok(Order {
+            work,
+            paths,
+            connections,
+            requests: connections as u64,
+            stop_after: crowd,
+            ..bed.order(via, &cell, check)?
+        })
+    };
+    if crowd.is_some() {
+        let sink = Upload::create(target, "/sink/parts")?;
+        let paths = (1..=CROWD as u64).map(|number| sink.part(number)).collect();
+        bed.generate(&order(cell.work, paths, Check::Status)?)?;
+    }
+    let paths = vec!["/store/parts".to_owned()];
+    bed.generate(&order(Work::Get, paths, Check::Length(count * size))?)?;
+    bed.peak_memory(via)
 }
 
 /// The peak of a fresh instance after one PUT and one GET, or after a crowd of them.
@@ -129,6 +187,9 @@ fn peak(options: &BedOptions, via: Via, size: u64, crowd: Option<u64>) -> Result
     bed.generate(&order(Work::Get, "/store", Check::Length(size))?)?;
     bed.peak_memory(via)
 }
+
+/// Objects of parts have this size, and up to 16 parts.
+const OBJECT_OF_PARTS: u64 = 512 * MIB;
 
 /// Connections of a crowd.
 const CROWD: usize = 64;

@@ -20,6 +20,8 @@ pub(crate) struct Order {
     pub(crate) work: Work,
     /// Paths that requests go round; a connection starts with its own.
     pub(crate) paths: Vec<String>,
+    /// Instead, whichever connection is free takes the next path.
+    pub(crate) in_turn: bool,
     /// Connections, each with one request in flight.
     pub(crate) connections: usize,
     /// Requests that are measured, over all connections.

@@ -2,7 +2,8 @@
 //! believes every signature.
 //!
 //! `PUT /sink/...` discards, `PUT /store/...` keeps body and user metadata, `GET` and `HEAD` serve
-//! what is kept with ranges, `GET /BUCKET?list-type=2` lists 1,000 made-up keys.
+//! what is kept with ranges, `GET /BUCKET?list-type=2` lists 1,000 made-up keys. Multipart uploads
+//! are kept in the same way: of parts below `/sink/` only the sizes are.
 
 use std::{
     cell::RefCell,
@@ -21,7 +22,11 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task};
 
-use crate::{chunked::ChunkDecoder, error::LoadError};
+use crate::{
+    chunked::ChunkDecoder,
+    error::LoadError,
+    uploads::{self, Finished, Part, Uploads},
+};
 
 /// The worker process: prints its address, then serves until it is killed.
 pub(crate) fn work() -> Result<(), LoadError> {
@@ -74,6 +79,7 @@ async fn serve() -> Result<(), LoadError> {
 /// What is kept, by path.
 struct Store {
     objects: RefCell<HashMap<String, Object>>,
+    uploads: RefCell<Uploads>,
     listing: Bytes,
 }
 
@@ -81,6 +87,9 @@ struct Store {
 #[derive(Clone)]
 struct Object {
     body: Bytes,
+    /// More than the body has if that was thrown away.
+    len: u64,
+    etag: String,
     metadata: HeaderMap,
 }
 
@@ -90,6 +99,7 @@ impl Store {
     fn new() -> Self {
         Self {
             objects: RefCell::default(),
+            uploads: RefCell::default(),
             listing: listing().into(),
         }
     }
@@ -100,7 +110,14 @@ impl Store {
             request.uri().query().unwrap_or_default(),
         );
         let in_bucket = path.trim_matches('/').contains('/');
+        if let Some(id) = uploads::id_of(query) {
+            return self.answer_upload(id, request).await;
+        }
         match *request.method() {
+            Method::POST if query == "uploads" || query == "uploads=" => {
+                let metadata = user_metadata(request.headers());
+                xml(self.uploads.borrow_mut().create(path, metadata).into())
+            }
             Method::PUT if path.starts_with("/sink/") => discard(request.into_body()).await,
             Method::PUT if path.starts_with("/store/") => self.keep(request).await,
             Method::GET if !in_bucket && query.contains("list-type=2") => xml(self.listing.clone()),
@@ -115,12 +132,61 @@ impl Store {
         }
     }
 
+    /// A request about the upload `id`.
+    async fn answer_upload(&self, id: u64, request: Request<Incoming>) -> Answer {
+        let query = request.uri().query().unwrap_or_default();
+        match *request.method() {
+            Method::PUT => {
+                let number = uploads::number(query, "partNumber").unwrap_or_default();
+                let part = match receive_part(request).await {
+                    Ok(part) => part,
+                    Err(code) => return failure(StatusCode::BAD_REQUEST, code),
+                };
+                let is_taken = self.uploads.borrow_mut().add(id, number, part);
+                is_taken.map_or_else(no_such_upload, |()| accepted())
+            }
+            Method::GET => {
+                let marker = uploads::number(query, "part-number-marker").unwrap_or_default();
+                let max = uploads::number(query, "max-parts").unwrap_or(1000);
+                let page = self.uploads.borrow().list(id, marker, max);
+                page.map_or_else(no_such_upload, |page| xml(page.into()))
+            }
+            Method::POST => {
+                let path = request.uri().path().to_owned();
+                let finished = self.uploads.borrow_mut().complete(id);
+                finished.map_or_else(no_such_upload, |finished| self.complete(path, finished))
+            }
+            Method::DELETE => {
+                self.uploads.borrow_mut().abort(id);
+                empty(StatusCode::NO_CONTENT)
+            }
+            _ => failure(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
+        }
+    }
+
+    fn complete(&self, path: String, finished: Finished) -> Answer {
+        let document = finished.document();
+        let object = Object {
+            body: finished.body,
+            len: finished.len,
+            etag: finished.etag,
+            metadata: finished.metadata,
+        };
+        self.objects.borrow_mut().insert(path, object);
+        xml(document.into())
+    }
+
     async fn keep(&self, request: Request<Incoming>) -> Answer {
         let (parts, body) = request.into_parts();
         match collect(&parts.headers, body).await {
             Ok(body) => {
                 let metadata = user_metadata(&parts.headers);
-                let object = Object { body, metadata };
+                let object = Object {
+                    len: body.len() as u64,
+                    body,
+                    etag: ETAG.to_owned(),
+                    metadata,
+                };
                 self.objects
                     .borrow_mut()
                     .insert(parts.uri.path().to_owned(), object);
@@ -146,7 +212,12 @@ impl Store {
         };
         let headers = answer.headers_mut();
         headers.extend(object.metadata);
-        headers.insert(header::ETAG, HeaderValue::from_static(ETAG));
+        if request.method() == Method::HEAD {
+            headers.insert(header::CONTENT_LENGTH, object.len.into());
+        }
+        if let Ok(etag) = HeaderValue::try_from(object.etag) {
+            headers.insert(header::ETAG, etag);
+        }
         headers.insert(
             header::LAST_MODIFIED,
             HeaderValue::from_static(LAST_MODIFIED),
@@ -154,6 +225,31 @@ impl Store {
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         answer
     }
+}
+
+/// Below `/sink/` only the length is kept.
+async fn receive_part(request: Request<Incoming>) -> Result<Part, &'static str> {
+    let (parts, mut body) = request.into_parts();
+    if !parts.uri.path().starts_with("/sink/") {
+        let body = collect(&parts.headers, body).await?;
+        return Ok(Part::new(body.len() as u64, body));
+    }
+    let len = stored_len(&parts.headers).ok_or("MissingContentLength")?;
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|_| "IncompleteBody")?;
+    }
+    Ok(Part::new(len, Bytes::new()))
+}
+
+/// What a body holds without its framing.
+fn stored_len(headers: &HeaderMap) -> Option<u64> {
+    let names = ["x-amz-decoded-content-length", "content-length"];
+    let value = names.iter().find_map(|name| headers.get(*name));
+    value?.to_str().ok()?.parse().ok()
+}
+
+fn no_such_upload() -> Answer {
+    failure(StatusCode::NOT_FOUND, "NoSuchUpload")
 }
 
 async fn discard(mut body: Incoming) -> Answer {
@@ -289,7 +385,7 @@ fn listing() -> String {
     xml + "</ListBucketResult>"
 }
 
-const ETAG: &str = "\"9e107d9d372bb6826bd81d3542a419d6\"";
+pub(crate) const ETAG: &str = "\"9e107d9d372bb6826bd81d3542a419d6\"";
 const LAST_MODIFIED: &str = "Wed, 01 Jul 2026 00:00:00 GMT";
 const NO_BUCKETS: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListAllMyBucketsResult \
     xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Owner><ID>bench</ID></Owner><Buckets/>\

@@ -6,7 +6,7 @@ use crate::{
     error::LoadError,
     memory,
     order::{Check, MIB, Order, Payload, Work},
-    run, table,
+    parts, run, table,
 };
 
 /// What to try.
@@ -29,8 +29,12 @@ pub(crate) fn smoke(options: &SmokeOptions) -> Result<(), LoadError> {
     drop(bed);
     let report = run::measure(&options.bed, cells, 1)?;
     println!("ok: a round of {} cells", report.cells.len());
-    let memory = memory::watch(&options.bed, &[MIB], MIB)?;
+    let memory = memory::watch(&options.bed, &[MIB], &[5 * MIB], MIB)?;
     println!("ok: the memory of {} programs", memory.rows.len());
+    if options.bed.via.contains(&Via::S3seal) {
+        let parts = parts::upload(&options.bed, 7, 5 * MIB, 3)?;
+        println!("ok: an upload of {} parts", parts.parts);
+    }
     Ok(())
 }
 

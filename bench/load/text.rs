@@ -7,6 +7,7 @@ use crate::{
     cells::{Compare, Metric, Round, Target},
     memory::{CROWD_TARGET, GROWTH_TARGET, MemoryReport, Peak},
     order::{MIB, Outcome},
+    parts::PartsReport,
     report::{CellReport, MAY_WAIT, Machine, QUIET, Report},
     stats::{Better, Spread, Verdict},
 };
@@ -149,16 +150,8 @@ impl MemoryReport {
     /// The table and its verdicts.
     pub(crate) fn text(&self) -> String {
         let mut text = "peak resident memory of a fresh process, MiB\n".to_owned();
-        text += &line(&MEMORY, &MEMORY.map(|(name, _)| name.to_owned()));
-        for row in &self.rows {
-            let cells = [
-                row.via.name().to_owned(),
-                (row.size / MIB).to_string(),
-                three(mebibytes(row.one)),
-                three(mebibytes(row.crowd)),
-            ];
-            text += &line(&MEMORY, &cells);
-        }
+        text += &peaks("object MiB", "PUT+GET", &self.rows);
+        text += &peaks("part MiB", "multipart", &self.parts);
         let ours = || self.rows.iter().filter(|row| row.via == Via::S3seal);
         let crowd = ours().map(|row| row.crowd).max();
         let growth = |(small, large): (&Peak, &Peak)| large.one.saturating_sub(small.one);
@@ -171,6 +164,50 @@ impl MemoryReport {
         );
         text
     }
+}
+
+impl PartsReport {
+    /// What it took, in words.
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            parts,
+            size,
+            connections,
+            upload_seconds,
+            complete_seconds,
+            uploaded_peak,
+            completed_peak,
+        } = self;
+        format!(
+            "{parts} parts of {} MiB out of order, {connections} at once: {upload_seconds:.0} s; \
+             listed and completed in {complete_seconds:.1} s\npeak resident memory: {} MiB with \
+             all parts uploaded, {} MiB in the end",
+            size / MIB,
+            three(mebibytes(*uploaded_peak)),
+            three(mebibytes(*completed_peak)),
+        )
+    }
+}
+
+/// A table of peaks: alone, and in a crowd.
+fn peaks(size: &str, work: &str, rows: &[Peak]) -> String {
+    let names = [
+        String::new(),
+        size.to_owned(),
+        format!("{work} c1"),
+        format!("{work} c64"),
+    ];
+    let mut text = line(&MEMORY, &names);
+    for row in rows {
+        let cells = [
+            row.via.name().to_owned(),
+            (row.size / MIB).to_string(),
+            three(mebibytes(row.one)),
+            three(mebibytes(row.crowd)),
+        ];
+        text += &line(&MEMORY, &cells);
+    }
+    text
 }
 
 /// One line about a peak that is judged.
@@ -270,9 +307,4 @@ const SPEED: [(&str, usize); 5] = [
     ("pass-through", 16),
     ("s3seal", 16),
 ];
-const MEMORY: [(&str, usize); 4] = [
-    ("", 14),
-    ("object MiB", 12),
-    ("PUT+GET c1", 12),
-    ("PUT+GET c64", 12),
-];
+const MEMORY: [(&str, usize); 4] = [("", 14), ("size", 12), ("alone", 14), ("crowd", 14)];

@@ -162,7 +162,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_file_follows_its_fields() {
-        for rest in ["--b--\r\n", "--b--", "--b\r\nbehind\r\n--b--\r\n"] {
+        for rest in [
+            "--b--\r\n",
+            "--b--",
+            "--b\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--b--\r\n",
+        ] {
             let mut head = read(&format!("{KEY}{FILE}{rest}")).await.unwrap();
             assert_eq!(head.fields.get("key"), Some("k"));
             head.file.expect_len(10);

@@ -8,6 +8,7 @@ pub mod listing;
 pub mod observe;
 pub mod open;
 pub mod relay;
+pub mod room;
 pub mod seal;
 pub mod trailer;
 pub mod waiting;

@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::BodyError;
 use super::buffers::Buffers;
+use super::room::Share;
 use crate::format::{Opened, Opener, TAG_LEN};
 
 /// What of the stored bytes to open, and what of their plaintext to show.
@@ -38,6 +39,8 @@ pub struct OpenBody<B> {
     ready: VecDeque<Bytes>,
     window: Window,
     on_failure: Option<OnFailure>,
+    /// Room for the chunks, for as long as there may be any.
+    _share: Share,
 }
 
 /// Told about the first error of a body.
@@ -49,6 +52,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
         source: B,
         opener: Opener,
         window: Window,
+        share: Share,
         on_failure: impl FnOnce(&BodyError) + Send + 'static,
     ) -> Self {
         Self {
@@ -60,6 +64,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
             ready: VecDeque::new(),
             window,
             on_failure: Some(OnFailure(Box::new(on_failure))),
+            _share: share,
         }
     }
 
@@ -246,7 +251,7 @@ mod tests {
         });
         let source = StreamBody::new(futures_util::stream::iter(frames));
         let source = source.map_err(|never| match never {});
-        let mut body = OpenBody::new(source, opener, window, |_| {});
+        let mut body = OpenBody::new(source, opener, window, Share::default(), |_| {});
         let mut shown = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -2,11 +2,15 @@
 
 use serde::Deserialize;
 
+use super::problem::{Bounds, Check};
+
 /// Which implementations are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crypto {
     /// AES-256-GCM for bodies.
     pub bulk_cipher: BulkCipherName,
+    /// Bytes that chunks of more than 64 KiB may take in all requests together.
+    pub chunk_memory: usize,
 }
 
 /// An implementation of AES-256-GCM for bodies.
@@ -23,10 +27,24 @@ pub enum BulkCipherName {
 #[serde(deny_unknown_fields)]
 pub(super) struct CryptoTable {
     bulk_cipher: Option<BulkCipherName>,
+    chunk_memory_mib: Option<u64>,
 }
 
-pub(super) fn check(table: &CryptoTable) -> Crypto {
+pub(super) fn check_crypto(table: &CryptoTable, check: &mut Check<'_>) -> Crypto {
+    let mib = check.count(
+        "crypto.chunk_memory_mib",
+        table.chunk_memory_mib,
+        &CHUNK_MEMORY_MIB,
+    );
     Crypto {
         bulk_cipher: table.bulk_cipher.unwrap_or(BulkCipherName::AwsLc),
+        chunk_memory: mib << 20,
     }
 }
+
+/// At least what one request in either direction needs: three chunks of 8 MiB.
+const CHUNK_MEMORY_MIB: Bounds = Bounds {
+    min: 48,
+    max: 1 << 20,
+    default: 512,
+};

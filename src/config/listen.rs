@@ -21,7 +21,7 @@ pub struct Listen {
     pub max_connections: usize,
     /// For a TLS handshake to complete.
     pub tls_handshake_timeout: Duration,
-    /// For a request's head to arrive; also how long an idle connection is kept.
+    /// For a request's head to arrive, and for the fields of a form; also how long an idle connection is kept.
     pub header_timeout: Duration,
     /// For the next bytes of a body to move, in either direction.
     pub idle_timeout: Duration,

@@ -107,7 +107,7 @@ impl Config {
         let uploads = section(check, "uploads", sections.uploads);
         let uploads = uploads.map(|table| uploads::check(&table, check));
         let crypto = section(check, "crypto", sections.crypto);
-        let crypto = crypto.map(|table| crypto::check(&table));
+        let crypto = crypto.map(|table| crypto::check_crypto(&table, check));
         let log = section(check, "log", sections.log);
         let log = log.and_then(|table| log::check(table, check));
         let keys = section(check, "keys", sections.keys);

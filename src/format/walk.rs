@@ -7,10 +7,11 @@
 
 use thiserror::Error;
 
+use super::chunk::Chunking;
 use super::header::{Ending, HeaderPrefix};
 use super::segment::{PartNumber, SegmentHead};
 use super::sizes::{SizeError, segmented_plaintext_len};
-use super::{LAST_PART, Layout, SEGMENT_OVERHEAD};
+use super::{LAST_PART, Layout, MAX_SEGMENT_LEN, SEGMENT_OVERHEAD};
 
 mod layout;
 
@@ -35,6 +36,15 @@ pub struct Announced {
     /// Number of parts, from the `-N` of the `ETag` or a parts count: N. `None` for a copy that was made
     /// without the proxy and lost it.
     pub parts: Option<u32>,
+}
+
+impl Announced {
+    /// The plaintext bytes of a chunk if all parts are of one size.
+    pub fn chunk_len(&self) -> usize {
+        let parts = u64::from(self.parts.unwrap_or(1).max(1));
+        let part = self.stored_len.div_ceil(parts).min(MAX_SEGMENT_LEN);
+        Chunking::segment(part).chunk_len()
+    }
 }
 
 /// Segments that do not make an object. Whoever holds the stored object is at fault, except for

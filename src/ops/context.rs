@@ -22,6 +22,7 @@ use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::body::room::Room;
 use crate::config::place::S3Place;
 use crate::error::Error;
 use crate::format::BulkCipher;
@@ -54,6 +55,8 @@ pub struct Cx {
     pub layouts: Arc<Layouts>,
     /// What HEADs have told about listed objects.
     pub sizes: KnownSizes,
+    /// The memory of large chunks.
+    pub room: Arc<Room>,
     /// What browsers may do.
     pub cors: Arc<KnownCors>,
     /// See [`Settings`].
@@ -75,6 +78,8 @@ pub struct Settings {
     pub upstream_checksum: bool,
     /// Id or alias of the managed key.
     pub managed_key: String,
+    /// Longest time until a client has said what it wants.
+    pub client_head: Duration,
     /// Longest time without a byte from a client.
     pub client_idle: Duration,
     /// Longest time from the creation of a multipart upload to its completion.

@@ -19,6 +19,7 @@ use super::segmented::{self, Object};
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::open::Window;
+use crate::body::room::Share;
 use crate::body::{Body, collect};
 use crate::error::{Error, StoredError};
 use crate::format::single::{SingleRange, StoredRange, stored_span, stored_suffix_len};
@@ -293,7 +294,7 @@ impl Opening<'_> {
             return Ok(respond(
                 status,
                 headers,
-                stream(self.cx, opener, window, response),
+                stream(self.cx, opener, window, Share::default(), response),
             ));
         }
         // Opened before the head is sent: a failure is a clear 500, and the trailer's checksum can
@@ -352,7 +353,7 @@ impl Opening<'_> {
             skip: plan.skip(),
             show: range.len(),
         };
-        let body = stream(self.cx, opener, window, response);
+        let body = stream(self.cx, opener, window, Share::default(), response);
         Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
     }
 }

@@ -12,6 +12,7 @@ use super::context::{Cx, S3Request};
 use super::encryption;
 use super::incoming::{insert_text, respond};
 use super::put_object::{self, check_len};
+use super::store::slow_down;
 use crate::body::claimed::ClaimedBody;
 use crate::body::form::FormFile;
 use crate::body::{Body, BodyError, collect};
@@ -44,6 +45,11 @@ pub async fn post_object(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
     let rule = request.rule(cx)?;
     let form = request.form.take().ok_or(BodyError::Aborted)?;
     let plan = encryption::plan(cx, &request, rule).await?;
+    // A short form is held until it is stored.
+    let held = Some(form.rest).filter(|rest| *rest <= SHORT_LEN_MAX);
+    let held = held.and_then(|rest| usize::try_from(rest).ok());
+    let share = cx.room.to_hold(held.unwrap_or_default()).await;
+    let _share = share.ok_or_else(slow_down)?;
     let file = measure(form.file, &form.part, form.rest, form.closing);
     let (file, len) = file.await?;
     form.lengths.check(len)?;

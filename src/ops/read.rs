@@ -10,9 +10,11 @@ use super::context::{Cx, S3Request};
 use super::incoming::insert_text;
 use super::outgoing::{self, BodyHeaders};
 use super::policy::ResolvedRule;
+use super::store::slow_down;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::open::{OpenBody, Window};
+use crate::body::room::Share;
 use crate::body::seal::algorithm_of;
 use crate::body::{Body, BodyError};
 use crate::error::{Error, StoredError};
@@ -271,9 +273,22 @@ pub enum Unsatisfiable {
     Segmented(Response<Received>, Box<Metadata>),
 }
 
-/// The plaintext of a stored body, opened as it arrives; a failure is counted and logged.
-pub fn stream(cx: &Cx, opener: Opener, window: Window, response: Response<Received>) -> Body {
-    stream_or(cx, opener, window, response, || ())
+/// Waits for room for chunks of this length.
+pub async fn room(cx: &Cx, chunk_len: usize) -> Result<Share, Error> {
+    let share = cx.room.to_open(chunk_len).await;
+    share.ok_or_else(|| slow_down().into())
+}
+
+/// The plaintext of a stored body, opened as it arrives; a failure is counted and logged. `share` is
+/// the room for its chunks: nothing for those of a single object.
+pub fn stream(
+    cx: &Cx,
+    opener: Opener,
+    window: Window,
+    share: Share,
+    response: Response<Received>,
+) -> Body {
+    stream_or(cx, opener, window, share, response, || ())
 }
 
 /// As [`stream`]; `on_failure` is called when what arrived could not be opened.
@@ -281,6 +296,7 @@ pub fn stream_or(
     cx: &Cx,
     opener: Opener,
     window: Window,
+    share: Share,
     response: Response<Received>,
     on_failure: impl FnOnce() + Send + 'static,
 ) -> Body {
@@ -298,7 +314,13 @@ pub fn stream_or(
             }
         });
     };
-    Body::new(OpenBody::new(response.into_body(), opener, window, report))
+    Body::new(OpenBody::new(
+        response.into_body(),
+        opener,
+        window,
+        share,
+        report,
+    ))
 }
 
 /// Sets `Content-Range`.

@@ -57,9 +57,14 @@ pub async fn send_sealed<B: Source, K: Sealer + Send + Unpin + 'static>(
 ) -> Result<Response<Body>, Error> {
     if sealer.plaintext_len() > CHUNK_LEN as u64 {
         let stored_len = sealer.stored_len();
+        // Held until the upstream has the body; nothing of it is asked for before.
+        let share = cx.room.to_seal(sealer.next_chunk_len().unwrap_or_default());
+        let share = share.await.ok_or_else(slow_down)?;
         let (sealed, outcome) = SealBody::new(body, sealer);
         upstream.payload = streamed(cx, Body::new(sealed), stored_len);
-        return send_streamed(cx, upstream, outcome).await;
+        let sent = send_streamed(cx, upstream, outcome).await;
+        drop(share);
+        return sent;
     }
     // Nothing of it could leave before its end, so it may as well be replayable: the same bytes
     // under the same nonces are the same ciphertext.
@@ -133,6 +138,11 @@ pub fn too_large(len: u64, max: u64) -> S3Error {
     S3Error::new(ErrorCode::EntityTooLarge)
         .detail("ProposedSize", len.to_string())
         .detail("MaxSizeAllowed", max.to_string())
+}
+
+/// There is no room for what the request would hold in memory.
+pub fn slow_down() -> S3Error {
+    S3Error::new(ErrorCode::SlowDown)
 }
 
 /// A sealer that does not come about.

@@ -7,13 +7,12 @@ use data_encoding::BASE64;
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
-use hyper::Response;
+use tokio::time::timeout;
 
 use super::access::Ticket;
 use super::account::Account;
 use super::{Arrival, Proxy};
 use crate::auth::{AuthError, PayloadClaim, PayloadError, Scheme, Verified};
-use crate::body::Body;
 use crate::body::form::FormHead;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::error::Error;
@@ -32,13 +31,13 @@ use crate::s3::uri;
 use crate::telemetry::metrics::Direction;
 
 impl Proxy {
-    /// Runs a form; `head` is what the request head alone proved.
-    pub(super) async fn run_form(
+    /// What a form asks for; `head` is what the request head alone proved.
+    pub(super) async fn form_request(
         &self,
         arrival: Arrival,
         head: &Verified,
         log: &mut Account,
-    ) -> Result<(Response<Body>, Option<Ticket>), Error> {
+    ) -> Result<(S3Request, Option<Ticket>), Error> {
         let Arrival {
             id,
             parsed,
@@ -50,11 +49,15 @@ impl Proxy {
         let total = self.cx.metrics.byte_counter(Direction::ClientIn);
         let bytes = ByteCount::new(total, Some(log.received()));
         let body = Received::new(body, Side::Client, self.cx.settings.client_idle, bytes);
+        // Nobody has proven who they are yet: the fields are to this request what its head is to
+        // others, and have as long.
+        let head = FormHead::read(body, &boundary);
+        let head = timeout(self.cx.settings.client_head, head).await;
         let FormHead {
             mut fields,
             part,
             file,
-        } = FormHead::read(body, &boundary).await?;
+        } = head.map_err(|_| FormError::Late)??;
         fields.key()?;
         let verified = self
             .authenticator
@@ -91,7 +94,7 @@ impl Proxy {
             body: None,
             form: Some(form),
         };
-        Ok((ops::dispatch(&self.cx, request).await?, ticket))
+        Ok((request, ticket))
     }
 
     /// What the policy says, if somebody signed one.

@@ -169,17 +169,19 @@ impl Proxy {
             .authenticator
             .authenticate(parts, &*self.callers, now)?;
         let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
-        if parsed.operation == Operation::PostObject {
+        let (request, ticket) = if parsed.operation == Operation::PostObject {
             refuse_hoisted()?;
-            return Box::pin(self.run_form(arrival, &verified, log)).await;
-        }
-        let (caller, ticket) = self.admit(&verified, &parsed.operation, &parsed.target, log)?;
-        if verified.scheme() != Scheme::Presigned {
-            refuse_hoisted()?;
-        }
-        let mut request = s3_request(arrival, verified, caller);
-        request.received = log.received();
-        headers::check_request(&request.headers)?;
+            Box::pin(self.form_request(arrival, &verified, log)).await?
+        } else {
+            let (caller, ticket) = self.admit(&verified, &parsed.operation, &parsed.target, log)?;
+            if verified.scheme() != Scheme::Presigned {
+                refuse_hoisted()?;
+            }
+            let mut request = s3_request(arrival, verified, caller);
+            request.received = log.received();
+            headers::check_request(&request.headers)?;
+            (request, ticket)
+        };
         let answer = ops::dispatch(&self.cx, request);
         let answer = match crossing {
             None => answer.await,

@@ -1,7 +1,7 @@
 //! multipart/form-data push parser: wire bytes in any split become fields and the bytes of a file.
 //!
-//! The parser stops caring at the file: what follows it is only skipped, as S3 does, up to the end
-//! of the form. Sources: RFC 2046, section 5.1.1; RFC 7578; AWS, "POST Object".
+//! Fields that follow the file are skipped, as S3 does, up to the end of the form; a second file is
+//! an error, for it would be lost. Sources: RFC 2046, section 5.1.1; RFC 7578; AWS, "POST Object".
 
 mod disposition;
 mod error;
@@ -262,11 +262,10 @@ impl FormParser {
         }
         let padding = text.strip_suffix(b"\r\n");
         let is_blank = |padding: &[u8]| padding.iter().all(|byte| b" \t".contains(byte));
-        match padding.is_some_and(is_blank) {
-            true if self.has_file => Ok(State::Skipped),
-            true => Ok(State::Headers),
-            false => Err(FormError::Malformed("a delimiter")),
+        if padding.is_some_and(is_blank) {
+            return Ok(State::Headers);
         }
+        Err(FormError::Malformed("a delimiter"))
     }
 
     /// The headers of a part are complete.
@@ -277,10 +276,12 @@ impl FormParser {
         let text = mem::take(&mut self.text);
         let part = Part::parse(&text).ok_or(FormError::Malformed("the headers of a part"))?;
         let name = part.disposition.name;
-        if !name.eq_ignore_ascii_case(FILE) {
-            return Ok(State::Field { name });
+        match (name.eq_ignore_ascii_case(FILE), self.has_file) {
+            (true, true) => return Err(FormError::Files),
+            (false, true) => return Ok(State::Skipped),
+            (false, false) => return Ok(State::Field { name }),
+            (true, false) => self.has_file = true,
         }
-        self.has_file = true;
         let path = part.disposition.filename.unwrap_or_default();
         // Some clients send a path of the user's machine.
         let name = path.rsplit(['/', '\\']).next().unwrap_or_default();

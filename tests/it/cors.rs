@@ -2,8 +2,9 @@
 
 use crate::support::chaos::{Chaos, Reply, Step};
 use crate::support::client::{Answer, Draft};
+use crate::support::form::Form;
 use crate::support::upstream::Embedded;
-use crate::support::{Options, Proxy};
+use crate::support::{APP as CLIENT, Options, Proxy};
 
 const APP: &str = "https://app.example";
 const RULES: &str = "<CORSConfiguration><CORSRule><AllowedOrigin>https://app.example</AllowedOrigin>\
@@ -290,4 +291,27 @@ async fn p64_an_upstream_without_cors_has_no_rules() {
     assert_eq!(put.status, 200, "{put:?}");
     assert_bare(&put);
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn p64_p62_a_form_from_a_page_is_answered_as_the_rules_say() {
+    let bench = Bench::start(Options::default()).await;
+    let rules = RULES.replace("PUT", "POST");
+    let client = bench.proxy.client();
+    assert_eq!(client.put("/bucket?cors", rules).await.status, 200);
+    let signed = || Form::new("object", "x").sign(CLIENT);
+    for (form, status) in [
+        (signed(), 204),
+        (signed().with("x-amz-signature", &"0".repeat(64)), 403),
+    ] {
+        let draft = form.draft(&client, "/bucket");
+        let answer = draft.header("origin", APP).send().await;
+        assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+        assert_eq!(answer.header(ALLOW_ORIGIN), Some(APP));
+        assert_eq!(answer.header("access-control-expose-headers"), Some("ETag"));
+        let stranger = form.draft(&client, "/bucket");
+        let stranger = stranger.header("origin", "https://other.example");
+        assert_eq!(stranger.send().await.header(ALLOW_ORIGIN), None);
+    }
+    bench.proxy.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use time::Duration;
+use tokio::time::timeout;
 
 use crate::support::chunked::crc32;
 use crate::support::client::{Answer, Client, Identity};
@@ -103,6 +104,54 @@ async fn p62_a_form_is_answered_as_it_asks() {
 }
 
 #[tokio::test]
+async fn p62_pages_are_told_in_a_header_whatever_their_address_holds() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    for (page, expected) in [
+        (
+            "https://example.com/d\u{e9}#\u{e9}",
+            Some(("https://example.com/d%C3%A9", "#%C3%A9")),
+        ),
+        ("https://example.com/#a\r\nset-cookie: a=b", None),
+        ("https://example.com/#a b", None),
+    ] {
+        let form = Form::new("object", body(10)).field("success_action_redirect", page);
+        let done = post(&client, &form.sign(APP)).await;
+        assert_eq!(done.header("set-cookie"), None);
+        let Some((page, fragment)) = expected else {
+            assert_eq!(done.status, 204, "{done:?}");
+            continue;
+        };
+        assert_eq!(done.status, 303, "{done:?}");
+        let location = done.header("location").unwrap();
+        assert!(location.starts_with(&format!("{page}?bucket=bucket&key=object&etag=")));
+        assert!(location.ends_with(fragment), "{location}");
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn p62_spaces_around_a_value_are_none_of_it() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    for len in [10, 2_000_000] {
+        let form = Form::new("object", body(len))
+            .field("Content-Type", " text/plain\t")
+            .field("x-amz-meta-colour", "  light  blue ")
+            .field("x-amz-meta-blank", "  ")
+            .sign(APP);
+        let done = post(&client, &form).await;
+        assert_eq!(done.status, 204, "{len}: {done:?}");
+        let head = client.draft("HEAD", "/bucket/object").send().await;
+        assert_eq!(head.header("content-type"), Some("text/plain"));
+        assert_eq!(head.header("x-amz-meta-colour"), Some("light  blue"));
+    }
+    proxy.stop().await;
+}
+
+#[tokio::test]
 async fn p62_modes_checksums_and_tags_stand_in_fields() {
     let upstream = Embedded::start().await;
     let proxy = Proxy::start(upstream.address, Options::default()).await;
@@ -180,6 +229,13 @@ async fn p62_d31_what_stands_behind_the_file_is_ignored_or_refused() {
     );
     assert!(!upstream.file("long").exists());
 
+    for len in [1000, 2_000_000] {
+        let two = Form::new("two", body(len)).behind("file", "another");
+        let refused = post(&client, &two.sign(APP)).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(!upstream.file("two").exists());
+    }
+
     let late = Form::new("late", body(10)).sign(APP).without("key");
     let refused = post(&client, &late.behind("key", "late")).await;
     assert_eq!(
@@ -226,6 +282,34 @@ async fn p63_a_form_that_ends_early_stores_nothing() {
     }
     assert_eq!(client.get("/bucket/object").await.body, body(10));
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn p63_fields_that_take_longer_than_a_head_may_are_refused() {
+    let upstream = Untouched::start().await;
+    let options = Options {
+        listen: "header_timeout_seconds = 1\nidle_timeout_seconds = 3600".to_owned(),
+        ..Options::default()
+    };
+    let proxy = Proxy::start(upstream.address, options).await;
+    let client = proxy.client();
+    let (head, _) = Form::new("object", body(10)).sign(APP).parts();
+    let request = client
+        .unsigned("POST", "/bucket")
+        .header("content-type", CONTENT_TYPE)
+        .header("content-length", "10000")
+        .build();
+    let answer = wire::exchange(proxy.address, &request, &head[..300]);
+    let answer = timeout(std::time::Duration::from_secs(20), answer).await;
+    let answer = answer.expect("an answer while the client waits");
+    assert_eq!(answer.status(), 400, "{}", answer.head());
+    let document = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(
+        document.contains("<Code>RequestTimeout</Code>"),
+        "{document}"
+    );
+    proxy.stop().await;
+    assert_eq!(upstream.calls(), 0, "the upstream was called");
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! Multipart uploads over replicas, and stored objects whose parts were tampered with.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::client::{Answer, Client, PayloadHash};
 use crate::support::upstream::Embedded;
-use crate::support::{Options, Proxy};
+use crate::support::{Options, Proxy, wire};
 
 const MIB: usize = 1 << 20;
 
@@ -372,6 +378,84 @@ async fn a_part_that_is_too_large_is_refused_before_it_is_read() {
             (400, "InvalidArgument"),
             "{number}"
         );
+    }
+    proxy.stop().await;
+}
+
+/// Room for the largest chunks of one request in either direction.
+fn little_room() -> Options {
+    Options {
+        tables: "[crypto]\nchunk_memory_mib = 48".to_owned(),
+        ..Options::default()
+    }
+}
+
+/// Announces a part, whose body is sent once it is asked for.
+async fn announce(client: &Client, address: SocketAddr, target: &str, len: u64) -> TcpStream {
+    let draft = client.draft("PUT", target).payload(PayloadHash::Unsigned);
+    let mut request = draft.header("expect", "100-continue").build();
+    let headers = request.headers_mut();
+    headers.insert("content-length", len.into());
+    wire::begin(address, &request).await
+}
+
+/// Whether the body is asked for within this time.
+async fn is_asked_for(stream: &mut TcpStream, patience: Duration) -> bool {
+    let mut answer = [0; 12];
+    let read = timeout(patience, stream.read_exact(&mut answer)).await;
+    read.is_ok_and(|read| {
+        read.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        true
+    })
+}
+
+#[tokio::test]
+async fn p85_parts_with_large_chunks_wait_for_room() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, little_room()).await;
+    let client = proxy.client();
+    let id = create(&client, "object").await;
+    let part = |number| target("object", &id, Some(number));
+    let (long, short) = (Duration::from_secs(60), Duration::from_secs(1));
+    let mut first = announce(&client, proxy.address, &part(1), 5_368_000_000).await;
+    assert!(is_asked_for(&mut first, long).await);
+    let mut large = announce(&client, proxy.address, &part(2), 70 << 20).await;
+    assert!(!is_asked_for(&mut large, short).await, "there is no room");
+    let mut usual = announce(&client, proxy.address, &part(3), 64 << 20).await;
+    assert!(is_asked_for(&mut usual, long).await, "it needs none");
+    drop(first);
+    assert!(is_asked_for(&mut large, long).await, "now there is");
+    drop((large, usual));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn p85_parts_with_large_chunks_are_written_read_and_copied_in_little_room() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, little_room()).await;
+    let client = proxy.client();
+    let whole = body(66 * MIB);
+    let id = create(&client, "object").await;
+    let etag = put(&client, "object", &id, 1, whole.clone()).await;
+    let done = complete(&client, "object", &id, &[etag]).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let id = create(&client, "copy").await;
+    let copy = client.draft("PUT", &target("copy", &id, Some(1)));
+    let copy = copy
+        .header("x-amz-copy-source", "bucket/object")
+        .send()
+        .await;
+    assert_eq!(copy.status, 200, "{copy:?}");
+    let etag = copy.element("ETag").replace("&quot;", "\"");
+    let done = complete(&client, "copy", &id, &[etag]).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    for key in ["object", "copy"] {
+        let get = client.get(&format!("/bucket/{key}")).await;
+        assert!(get.body == whole, "{key} came back changed");
+        let range = client.draft("GET", &format!("/bucket/{key}"));
+        let range = range.header("range", "bytes=1000000-2000000").send().await;
+        assert!(range.body == whole[1_000_000..=2_000_000]);
     }
     proxy.stop().await;
 }

@@ -67,6 +67,7 @@ install_clients() {
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
     install_debian restic docker-registry s3cmd s3fs
     install_node_clients
+    build_rust_client
 }
 
 # install_node_clients: what tests/conformance/node/package-lock.json names, in the test home.
@@ -78,6 +79,12 @@ install_node_clients() {
     say "installing npm packages into $NODE_HOME"
     mkdir -p "$NODE_HOME" && cp "$from"/package*.json "$NODE_HOME"
     PATH=$VENV/bin:$PATH npm ci --prefix "$NODE_HOME" --no-audit --no-fund --ignore-scripts --loglevel=error && touch "$stamp"
+}
+
+# build_rust_client: in the target folder of the product, whose C code it needs, too.
+build_rust_client() {
+    say "building tests/conformance/rust"
+    CARGO_TARGET_DIR=$TARGET_DIR cargo build --locked --quiet --manifest-path "$REPO/tests/conformance/rust/Cargo.toml"
 }
 
 install_ci_tools() {

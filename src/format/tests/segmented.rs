@@ -278,6 +278,29 @@ fn parts_know_whether_they_end_an_object() {
 }
 
 #[test]
+fn the_largest_chunk_is_that_of_the_largest_part() {
+    let mib = MIB as u64;
+    for (lens, expected) in [
+        (vec![1], 1 << 14),
+        (vec![64 * mib, 64 * mib], 1 << 16),
+        (vec![64 * mib, 64 * mib + 1], 1 << 17),
+        (vec![5 * mib, MAX_SEGMENT_LEN, 1], 8 << 20),
+    ] {
+        let layout = SegmentedLayout::walked(lens.clone()).unwrap();
+        assert_eq!(layout.chunk_len_max(), expected, "{lens:?}");
+    }
+    for (stored_len, parts, expected) in [
+        (64 * mib, Some(1), 1 << 16),
+        (640 * mib, Some(10), 1 << 16),
+        (650 * mib, Some(10), 1 << 17),
+        (640 * mib, None, 1 << 20),
+        (u64::MAX, Some(0), 8 << 20),
+    ] {
+        assert_eq!(Announced { stored_len, parts }.chunk_len(), expected);
+    }
+}
+
+#[test]
 fn layouts_have_limits() {
     assert_eq!(SegmentedLayout::walked([]), None);
     assert_eq!(SegmentedLayout::walked([MAX_SEGMENT_LEN + 1]), None);

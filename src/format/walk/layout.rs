@@ -1,5 +1,7 @@
 //! The proven layout of a segmented object: where its segments, and ranges of it, are stored.
 
+use std::iter;
+
 use super::WalkError;
 use crate::format::chunk::{Chunking, SpanPlan};
 use crate::format::segment::{PartNumber, SegmentHead, is_terminal};
@@ -122,6 +124,19 @@ impl SegmentedLayout {
         let place = self.place(part)?;
         let last = place.plaintext_len.checked_sub(1)?;
         Some((place.plaintext_offset, place.plaintext_offset + last))
+    }
+
+    /// Plaintext bytes of the largest chunk.
+    pub fn chunk_len_max(&self) -> usize {
+        let largest = match &self.sizes {
+            Sizes::Equal { part, last, .. } => *part.max(last),
+            Sizes::Walked { ends } => {
+                let starts = iter::once(&0).chain(ends);
+                let lens = ends.iter().zip(starts).map(|(end, start)| end - start);
+                lens.max().unwrap_or_default()
+            }
+        };
+        Chunking::segment(largest).chunk_len()
     }
 
     /// Where the header of a part is stored.

@@ -18,7 +18,7 @@ use super::context::{Cx, S3Request};
 use super::incoming::{insert_text, respond, set_plaintext_len};
 use super::layouts::Place;
 use super::policy::ResolvedRule;
-use super::read::{Wanted, announced_parts, no_such_part, set_content_range, stream};
+use super::read::{Wanted, announced_parts, no_such_part, room, set_content_range, stream};
 use super::stored;
 use crate::body::Body;
 use crate::body::idle::Received;
@@ -141,6 +141,7 @@ impl<'a> Object<'a> {
             Some(response) => response,
             None => self.pinned().fetch(all).await?,
         };
+        let share = room(self.cx, self.chunk_len()?).await?;
         let walk = self.walk_from_start()?;
         let opener = Opener::segmented(self.cx.settings.cipher, Arc::clone(&self.key), walk);
         set_plaintext_len(&mut headers, size);
@@ -150,7 +151,7 @@ impl<'a> Object<'a> {
             skip: 0,
             show: size,
         };
-        let body = stream(self.cx, opener, window, response);
+        let body = stream(self.cx, opener, window, share, response);
         Ok(respond(status, headers, body))
     }
 
@@ -184,6 +185,14 @@ impl<'a> Object<'a> {
             etag: self.etag.as_ref(),
             stored_len: self.announced.stored_len,
         }
+    }
+
+    /// The largest chunk, where the layout is known; or else that of parts of equal size.
+    fn chunk_len(&self) -> Result<usize, Error> {
+        Ok(match self.known()? {
+            Some(known) => known.layout.chunk_len_max(),
+            None => self.announced.chunk_len(),
+        })
     }
 
     fn walk_from_start(&self) -> Result<Walk, Error> {

@@ -12,6 +12,7 @@ use super::{Object, broken, part_of, place, show_count};
 use crate::body::Body;
 use crate::body::idle::Received;
 use crate::body::open::Window;
+use crate::body::room::Share;
 use crate::error::{Error, StoredError};
 use crate::format::single::StoredRange;
 use crate::format::{
@@ -22,7 +23,7 @@ use crate::ops::encryption::{self, ShowContext};
 use crate::ops::incoming::{self, respond, set_plaintext_len};
 use crate::ops::layouts::{Place, Proven};
 use crate::ops::policy::ResolvedRule;
-use crate::ops::read::{Wanted, set_content_range, stream_or, upstream_read};
+use crate::ops::read::{Wanted, room, set_content_range, stream_or, upstream_read};
 use crate::ops::stored::{self, Stored};
 use crate::s3::conditional::same_etag;
 use crate::s3::range::ResolvedRange;
@@ -34,6 +35,8 @@ pub(super) struct Fetched {
     heads: Vec<(PartNumber, Head)>,
     /// The stored bytes of the range.
     data: Response<Received>,
+    /// Room for its chunks.
+    share: Share,
 }
 
 impl Object<'_> {
@@ -81,7 +84,9 @@ impl Object<'_> {
             place: place(self.request)?,
             proven,
         };
-        opening.open(fetched.plan, fetched.data).map(Some)
+        opening
+            .open(fetched.plan, fetched.share, fetched.data)
+            .map(Some)
     }
 
     /// Asks for everything that a range needs, all at once.
@@ -90,6 +95,7 @@ impl Object<'_> {
         proven: &Proven,
         plan: &SegmentedRange,
     ) -> Result<Fetched, Error> {
+        let share = room(self.cx, proven.layout.chunk_len_max()).await?;
         let pinned = self.pinned();
         let heads = pinned.heads(&proven.layout, proven.missing_heads(plan));
         let (heads, data) =
@@ -98,6 +104,7 @@ impl Object<'_> {
             plan: *plan,
             heads,
             data,
+            share,
         })
     }
 }
@@ -120,6 +127,7 @@ pub async fn warm(
     let Some(plan) = proven.layout.range(range.first(), range.last()) else {
         return Ok(None);
     };
+    let share = room(cx, proven.layout.chunk_len_max()).await?;
     let mut upstream = upstream_read(request, Method::GET);
     pin(&mut upstream, Some(&proven.etag), plan.stored());
     let pinned = Pinned {
@@ -160,7 +168,7 @@ pub async fn warm(
         place,
         proven: &proven,
     };
-    let body = opening.open(plan, data)?;
+    let body = opening.open(plan, share, data)?;
     Ok(Some(respond(StatusCode::PARTIAL_CONTENT, headers, body)))
 }
 
@@ -232,7 +240,12 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn open(self, plan: SegmentedRange, data: Response<Received>) -> Result<Body, Error> {
+    fn open(
+        self,
+        plan: SegmentedRange,
+        share: Share,
+        data: Response<Received>,
+    ) -> Result<Body, Error> {
         let head = self.separate_head(&plan)?;
         let layout = Arc::clone(&self.proven.layout);
         let cipher = self.cx.settings.cipher;
@@ -249,7 +262,7 @@ impl Opening<'_> {
         let (layouts, etag) = (Arc::clone(&self.cx.layouts), self.proven.etag.clone());
         // Whatever was wrong: the next read relies on no guess.
         let on_failure = move || layouts.doubt(self.place, etag);
-        Ok(stream_or(self.cx, opener, window, data, on_failure))
+        Ok(stream_or(self.cx, opener, window, share, data, on_failure))
     }
 
     /// The header of the part that the range begins in, unless it is among the stored bytes.

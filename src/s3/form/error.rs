@@ -26,6 +26,12 @@ pub enum FormError {
     /// The file is not as long as the rest of the form made it.
     #[error("the file is not as long as the form makes it")]
     FileLength,
+    /// More than one file.
+    #[error("more than one file in the form")]
+    Files,
+    /// Fields that take longer than the head of a request may.
+    #[error("the fields did not arrive in time")]
+    Late,
     /// No multipart/form-data.
     #[error("malformed form: {0}")]
     Malformed(&'static str),
@@ -95,12 +101,10 @@ impl FormError {
                 denied(&format!("Extra input fields: {}", names.join(", ")))
             }
             Self::FileLength | Self::Malformed(_) => S3Error::new(ErrorCode::MalformedPostRequest),
+            Self::Late => S3Error::new(ErrorCode::RequestTimeout),
             Self::Missing { name } => missing(name),
-            Self::NoFile => S3Error::invalid_argument(
-                "POST requires exactly one file upload per request.",
-                "file",
-                "0",
-            ),
+            Self::Files => files("2"),
+            Self::NoFile => files("0"),
             Self::NotImplemented { name } => {
                 S3Error::new(ErrorCode::NotImplemented).detail("Header", name)
             }
@@ -133,6 +137,11 @@ impl FormError {
 fn denied(why: &str) -> S3Error {
     let message = format!("Invalid according to Policy: {why}");
     S3Error::with_message(ErrorCode::AccessDenied, message)
+}
+
+fn files(count: &'static str) -> S3Error {
+    let message = "POST requires exactly one file upload per request.";
+    S3Error::invalid_argument(message, "file", count)
 }
 
 fn missing(name: &'static str) -> S3Error {

@@ -88,6 +88,8 @@ impl FormFields {
             let Some(name) = header_of(field)? else {
                 continue;
             };
+            // White space around the value of a header is none of it (RFC 9110, section 5.5).
+            let value = value.trim_matches([' ', '\t']);
             // An input that the user left blank.
             if value.is_empty() && !name.as_str().starts_with(METADATA_PREFIX) {
                 continue;

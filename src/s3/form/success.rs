@@ -1,6 +1,7 @@
 //! What a form wants to be answered when its file is stored.
 
 use http::{StatusCode, Uri};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::fields::FormFields;
 use crate::s3::uri::encode_component;
@@ -20,8 +21,8 @@ impl Success {
     pub fn of(fields: &FormFields) -> Self {
         let redirect = ["success_action_redirect", "redirect"];
         let redirect = redirect.iter().find_map(|name| fields.get(name));
-        if let Some(page) = redirect.filter(|text| is_page(text)) {
-            return Self::Redirect(page.to_owned());
+        if let Some(page) = redirect.and_then(page) {
+            return Self::Redirect(page);
         }
         Self::Status(match fields.get("success_action_status") {
             Some("200") => StatusCode::OK,
@@ -42,9 +43,15 @@ pub fn redirected(page: &str, bucket: &str, key: &str, etag: &str) -> String {
     format!("{page}{joint}bucket={bucket}&key={key}&etag={etag}{fragment}")
 }
 
-fn is_page(text: &str) -> bool {
-    let page = text.parse::<Uri>();
-    page.is_ok_and(|page| matches!(page.scheme_str(), Some("http" | "https")))
+/// The address of a page as a header holds it. What is no ASCII is escaped, as browsers do; spaces
+/// and control characters are none of an address, also behind `#`, where no parser looks.
+fn page(text: &str) -> Option<String> {
+    if text.contains(|c: char| c == ' ' || c.is_control()) {
+        return None;
+    }
+    let page = utf8_percent_encode(text, CONTROLS).to_string();
+    let parsed: Uri = page.parse().ok()?;
+    matches!(parsed.scheme_str(), Some("http" | "https")).then_some(page)
 }
 
 #[cfg(test)]
@@ -69,6 +76,8 @@ mod tests {
             (&[("success_action_redirect", "/page")], 204),
             (&[("success_action_redirect", "javascript:x")], 204),
             (&[("success_action_redirect", "")], 204),
+            (&[("success_action_redirect", "http://h/#a b")], 204),
+            (&[("success_action_redirect", "http://h/#\r\nx: y")], 204),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(success(pairs), Success::Status(status), "{pairs:?}");
@@ -78,6 +87,13 @@ mod tests {
             let status = ("success_action_status", "201");
             assert_eq!(success(&[status, (name, "https://example.com/")]), page);
         }
+    }
+
+    #[test]
+    fn addresses_are_escaped_as_browsers_do() {
+        let asked = success(&[("redirect", "https://h/\u{e9}%20?\u{e9}#\u{e9}")]);
+        let page = "https://h/%C3%A9%20?%C3%A9#%C3%A9";
+        assert_eq!(asked, Success::Redirect(page.to_owned()));
     }
 
     #[test]

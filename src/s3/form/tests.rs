@@ -64,7 +64,7 @@ fn fields_and_the_file_are_read() {
         field("lines", b"a\r\nb\r\n--b"),
         file("C:\\dir\\x.txt", b"data\r\n--b-\r\n\r"),
         field("behind", b"ignored"),
-        file("second", b"ignored"),
+        field("key", b"ignored"),
         END.to_vec(),
     ]
     .concat();
@@ -101,6 +101,14 @@ fn other_spellings_of_the_same_form_are_read() {
         format!("preamble\r\n--b-b\r\n{disposition}\r\ncontent-length: 1\r\n\r\nx\r\n--b-b--\r\n"),
     ] {
         assert_eq!(read([form.as_bytes()]).unwrap().data, b"x", "{form}");
+    }
+}
+
+#[test]
+fn a_second_file_is_not_lost_unsaid() {
+    for between in [b"".to_vec(), field("behind", b"x")] {
+        let form = [file("f", b"x"), between, file("g", b"y"), END.to_vec()].concat();
+        assert_eq!(read([form.as_slice()]), Err(FormError::Files));
     }
 }
 
@@ -154,6 +162,12 @@ fn everything_but_the_file_is_limited() {
         [b"--b-b\r\nA: ".as_slice(), &vec![b'x'; FORM_LEN_MAX]].concat(),
         [file("f", b"x"), END.to_vec(), vec![b'x'; FORM_LEN_MAX]].concat(),
         [file("f", b"x"), field("a", &vec![b'x'; FORM_LEN_MAX])].concat(),
+        [
+            file("f", b"x"),
+            b"--b-b\r\nA: ".to_vec(),
+            vec![b'x'; FORM_LEN_MAX],
+        ]
+        .concat(),
     ] {
         assert_eq!(read([endless.as_slice()]), Err(FormError::TooLong));
     }

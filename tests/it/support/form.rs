@@ -60,6 +60,12 @@ impl Form {
         self.without(name).extra(name, value)
     }
 
+    /// What a field holds.
+    pub fn value(&self, name: &str) -> &str {
+        let found = self.fields.iter().find(|(other, _)| other == name);
+        &found.unwrap().1
+    }
+
     /// Adds a condition to the policy.
     pub fn condition(mut self, json: &str) -> Self {
         self.conditions.push(json.to_owned());

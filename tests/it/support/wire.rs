@@ -66,6 +66,14 @@ pub async fn exchange_spelled(
     RawAnswer(answer)
 }
 
+/// Sends the head of `request` and leaves the connection open.
+pub async fn begin(address: SocketAddr, request: &Request<Full<Bytes>>) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = head(request, str::to_owned);
+    stream.write_all(&head).await.unwrap();
+    stream
+}
+
 /// Sends the head of `request` and `body`, closes the sending side, and waits until the other side
 /// has closed, too.
 pub async fn hang_up(address: SocketAddr, request: &Request<Full<Bytes>>, body: &[u8]) {

@@ -1,0 +1,117 @@
+//! Room for what is large in memory. The chunks of a part above 64 MiB have up to 8 MiB, and a request holds three
+//! of them at most; a short form is held as a whole. All requests together take no more than is
+//! configured, and others wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::format::CHUNK_LEN;
+
+/// The memory of large chunks, a half for those that are opened and one for those that are sealed.
+///
+/// A copy does both: it holds its share of the first half while it waits for one of the second, and
+/// nobody waits the other way round.
+#[derive(Debug)]
+pub struct Room {
+    opening: Arc<Semaphore>,
+    sealing: Arc<Semaphore>,
+}
+
+/// A request's share of it, given back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Share {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Room of `bytes` in all; at least [`Self::LEN_MIN`], or the largest chunks would never fit.
+    pub fn new(bytes: usize) -> Self {
+        let half = || Arc::new(Semaphore::new(bytes.max(Self::LEN_MIN) / 2 / CHUNK_LEN));
+        Self {
+            opening: half(),
+            sealing: half(),
+        }
+    }
+
+    /// What the largest chunks of one request in either direction need.
+    pub const LEN_MIN: usize = 2 * HELD * (8 << 20);
+
+    /// Waits for room to open chunks of this length; `None` if there is none for long.
+    pub async fn to_open(&self, chunk_len: usize) -> Option<Share> {
+        share(&self.opening, held(chunk_len), PATIENCE).await
+    }
+
+    /// Waits for room to seal chunks of this length; `None` if there is none for long.
+    pub async fn to_seal(&self, chunk_len: usize) -> Option<Share> {
+        share(&self.sealing, held(chunk_len), PATIENCE).await
+    }
+
+    /// Waits for room to hold a whole body that will be sealed; `None` if there is none for long.
+    pub async fn to_hold(&self, len: usize) -> Option<Share> {
+        share(&self.sealing, len, PATIENCE).await
+    }
+}
+
+/// What a request holds of chunks of this length. Of those of the usual size that is bounded by the
+/// number of connections, and nothing is counted.
+fn held(chunk_len: usize) -> usize {
+    if chunk_len > CHUNK_LEN {
+        HELD * chunk_len
+    } else {
+        0
+    }
+}
+
+async fn share(half: &Arc<Semaphore>, len: usize, patience: Duration) -> Option<Share> {
+    if len <= CHUNK_LEN {
+        return Some(Share::default());
+    }
+    let units = u32::try_from(len.div_ceil(CHUNK_LEN)).ok()?;
+    let permit = timeout(patience, Arc::clone(half).acquire_many_owned(units)).await;
+    let permit = permit.ok()?.ok()?;
+    Some(Share {
+        _permit: Some(permit),
+    })
+}
+
+/// Chunks of one request: one in hand, and those that wait to be sent.
+const HELD: usize = 3;
+
+/// Well below the time after which clients and upstreams give up on a body that does not move.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const LARGEST: usize = 8 << 20;
+
+    #[tokio::test]
+    async fn requests_wait_for_each_other_and_the_directions_do_not() {
+        let room = Room::new(Room::LEN_MIN);
+        let first = room.to_seal(LARGEST).await.unwrap();
+        assert!(room.to_open(LARGEST).await.is_some());
+        assert!(room.to_seal(CHUNK_LEN).await.is_some(), "the usual ones");
+        let mut second = Box::pin(room.to_seal(2 * CHUNK_LEN));
+        assert!(second.as_mut().now_or_never().is_none(), "no room");
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(room.to_seal(LARGEST).now_or_never().is_none());
+        drop(second);
+        assert!(room.to_seal(LARGEST).now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let room = Room::new(0);
+        let first = room.to_open(LARGEST).await.unwrap();
+        let waited = share(&room.opening, held(LARGEST), Duration::from_millis(1)).await;
+        assert!(waited.is_none());
+        drop(first);
+    }
+}
