@@ -674,10 +674,7 @@ fn deletions() -> Vec<Case> {
     for (what, inner) in [
         ("one", object("put-plain-short")),
         ("one that is missing", object("never-there")),
-        (
-            "two",
-            object("put-cached-short") + &object("put-cached-long"),
-        ),
+        ("another", object("put-cached-short")),
         (
             "quietly",
             format!("<Quiet>true</Quiet>{}", object("put-encoded-short")),
