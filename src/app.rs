@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -17,31 +16,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::auth::{AuthSettings, Authenticator};
-use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::clients::Clients;
-use crate::config::crypto::BulkCipherName;
-use crate::config::keys::{Keys, Provider};
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
-use crate::config::upstream::{EtagStyle, ListSizes, UpstreamChecksum};
-use crate::format::BulkCipher;
-use crate::keys::local::{KeyringError, LocalProvider};
-use crate::keys::observer::KeyObserver;
-use crate::keys::{
-    CacheSettings, CacheSettingsError, KeyService, KeyServiceSettings, ProbeError, ProviderSetup,
-    RouteError,
-};
-use crate::ops::context::{Cx, Settings};
-use crate::ops::copy::conditions::CopyConditions;
-use crate::ops::cors::KnownCors;
-use crate::ops::layouts::Layouts;
-use crate::ops::listed_sizes::KnownSizes;
-use crate::ops::multipart::known::KnownUploads;
+use crate::keys::local::KeyringError;
+use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
-use crate::s3::etag::ETagStyle;
 use crate::server::admin::{self, Admin, Draining, Inside};
 use crate::server::tls::{self, TlsError};
 use crate::server::workers::{Threads, Worker};
@@ -49,15 +32,20 @@ use crate::server::{self, Limits};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
-use crate::upstream::Upstream;
 use crate::upstream::client::{TrustError, tls_config};
 use crate::upstream::credentials::CredentialsError;
 
+mod keys;
+mod rooms;
 mod upkeep;
 mod upstream;
 
+pub use self::rooms::{operator, upstream_alone};
+
+use self::keys::key_service;
+use self::rooms::Rooms;
 use self::upkeep::{Keyring, upkeep};
-use self::upstream::{UpstreamPlan, credential_source};
+use self::upstream::credential_source;
 
 /// A proxy with its listeners bound, not yet serving.
 pub struct App {
@@ -282,84 +270,6 @@ impl Inside for Surface {
     }
 }
 
-/// What operations use, before upstream connections are made.
-struct Rooms {
-    upstream: UpstreamPlan,
-    keys: Arc<KeyService>,
-    rules: Arc<RuleBook>,
-    metrics: Arc<Metrics>,
-    uploads: Arc<KnownUploads>,
-    copies: Arc<CopyConditions>,
-    layouts: Arc<Layouts>,
-    cors: Arc<KnownCors>,
-    sizes: KnownSizes,
-    room: Arc<Room>,
-    settings: Settings,
-}
-
-impl Rooms {
-    /// Builds them and tests every key.
-    async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
-        let metrics = new_metrics()?;
-        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
-        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
-        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
-        keys.probe().await?;
-        let rooms = Self {
-            upstream,
-            keys,
-            rules: Arc::new(rules),
-            metrics,
-            uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
-            copies: Arc::default(),
-            layouts: Arc::default(),
-            cors: Arc::default(),
-            sizes: KnownSizes::default(),
-            room: Arc::new(Room::new(config.crypto.chunk_memory)),
-            settings: settings(config),
-        };
-        Ok((rooms, keyrings))
-    }
-
-    /// With upstream connections of its own.
-    fn cx(&self) -> Cx {
-        Cx {
-            upstream: self.upstream.build(),
-            keys: Arc::clone(&self.keys),
-            rules: Arc::clone(&self.rules),
-            metrics: Arc::clone(&self.metrics),
-            uploads: Arc::clone(&self.uploads),
-            copies: Arc::clone(&self.copies),
-            layouts: Arc::clone(&self.layouts),
-            cors: Arc::clone(&self.cors),
-            sizes: self.sizes.clone(),
-            room: Arc::clone(&self.room),
-            settings: self.settings.clone(),
-        }
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        lists_by_head: config.upstream.list_sizes == ListSizes::Head,
-        etag_style: etag_style(config.upstream.etag),
-        cipher: bulk_cipher(config.crypto.bulk_cipher),
-        upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
-        managed_key: config.keys.managed.clone(),
-        client_head: config.listen.header_timeout,
-        client_idle: config.listen.idle_timeout,
-        upload_max_age: config.uploads.max_age,
-        upload_state: config.uploads.state.clone(),
-        clock: now,
-        region: config.upstream.region.clone(),
-    }
-}
-
-/// The rooms for a command that works beside the proxy, with its keys and rules and nobody calling.
-pub async fn operator(config: Config) -> Result<Cx, StartError> {
-    Ok(Rooms::new(&config).await?.0.cx())
-}
-
 /// What every worker's proxy is made of.
 struct Shared {
     rooms: Rooms,
@@ -440,41 +350,6 @@ pub async fn shutdown_signal() {
     }
 }
 
-fn key_service(
-    keys: &Keys,
-    metrics: &Arc<Metrics>,
-) -> Result<(Arc<KeyService>, Vec<Keyring>), StartError> {
-    let mut keyrings = Vec::new();
-    let mut setups = Vec::new();
-    for provider in &keys.providers {
-        match provider {
-            Provider::Local(local) => {
-                let provider = Arc::new(LocalProvider::open(&local.keyring)?);
-                setups.push(ProviderSetup {
-                    name: local.name.clone(),
-                    served: provider.served(),
-                    provider: provider.clone(),
-                });
-                keyrings.push(Keyring {
-                    name: local.name.clone(),
-                    provider,
-                });
-            }
-        }
-    }
-    let settings = KeyServiceSettings {
-        default: Some(keys.default.clone()),
-        managed: Some(keys.managed.clone()),
-        cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?,
-        ..KeyServiceSettings::default()
-    };
-    let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
-    Ok((
-        Arc::new(KeyService::new(setups, settings, observer)?),
-        keyrings,
-    ))
-}
-
 fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     files
         .map(|files| tls::server_config(&files.certificate, &files.private_key))
@@ -493,20 +368,6 @@ async fn callers(clients: Clients, region: &str, keys: &KeyService) -> Result<Ca
     Ok(Callers::new(callers))
 }
 
-fn etag_style(style: EtagStyle) -> ETagStyle {
-    match style {
-        EtagStyle::Dashed => ETagStyle::Dashed,
-        EtagStyle::Upstream => ETagStyle::Upstream,
-    }
-}
-
-fn bulk_cipher(name: BulkCipherName) -> BulkCipher {
-    match name {
-        BulkCipherName::AwsLc => BulkCipher::AwsLc,
-        BulkCipherName::AesGcm => BulkCipher::AesGcm,
-    }
-}
-
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
@@ -520,12 +381,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 /// The time, for everything that needs it.
 pub fn now() -> OffsetDateTime {
     OffsetDateTime::from(std::time::SystemTime::now())
-}
-
-/// The connection to the real S3 alone, for commands.
-pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
-    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
-    Ok(plan.build())
 }
 
 /// An error with everything that caused it, in one line.
@@ -551,34 +406,6 @@ pub fn init_log(log: &Log) -> Result<(), StartError> {
 
 fn new_metrics() -> Result<Arc<Metrics>, StartError> {
     Ok(Arc::new(Metrics::new(&Registry::new(), HOT_OPERATIONS)?))
-}
-
-/// What the key service tells about itself, as metrics.
-struct KeyMetrics(Arc<Metrics>);
-
-impl KeyObserver for KeyMetrics {
-    fn provider_call(
-        &self,
-        provider: &'static str,
-        call: &'static str,
-        outcome: &'static str,
-        seconds: f64,
-    ) {
-        let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.0.key_request(provider, call, outcome, elapsed);
-    }
-
-    fn cache_hit(&self) {
-        self.0.key_cache_hit();
-    }
-
-    fn cache_miss(&self) {
-        self.0.key_cache_miss();
-    }
-
-    fn cache_entries(&self, entries: u64) {
-        self.0.key_cache_entries(entries);
-    }
 }
 
 /// Operations whose series are looked up without a lock.

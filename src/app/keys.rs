@@ -1,0 +1,76 @@
+//! The key service of a configuration, and what it tells about itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use super::upkeep::Keyring;
+use crate::config::keys::{Keys, Provider};
+use crate::keys::local::LocalProvider;
+use crate::keys::observer::KeyObserver;
+use crate::keys::{CacheSettings, KeyService, KeyServiceSettings, ProviderSetup};
+use crate::telemetry::metrics::Metrics;
+
+/// Opens every keyring, and joins the providers.
+pub(super) fn key_service(
+    keys: &Keys,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<KeyService>, Vec<Keyring>), StartError> {
+    let mut keyrings = Vec::new();
+    let mut setups = Vec::new();
+    for provider in &keys.providers {
+        match provider {
+            Provider::Local(local) => {
+                let provider = Arc::new(LocalProvider::open(&local.keyring)?);
+                setups.push(ProviderSetup {
+                    name: local.name.clone(),
+                    served: provider.served(),
+                    provider: provider.clone(),
+                });
+                keyrings.push(Keyring {
+                    name: local.name.clone(),
+                    provider,
+                });
+            }
+        }
+    }
+    let settings = KeyServiceSettings {
+        default: Some(keys.default.clone()),
+        managed: Some(keys.managed.clone()),
+        cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?,
+        ..KeyServiceSettings::default()
+    };
+    let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
+    Ok((
+        Arc::new(KeyService::new(setups, settings, observer)?),
+        keyrings,
+    ))
+}
+
+/// What the key service tells about itself, as metrics.
+struct KeyMetrics(Arc<Metrics>);
+
+impl KeyObserver for KeyMetrics {
+    fn provider_call(
+        &self,
+        provider: &'static str,
+        call: &'static str,
+        outcome: &'static str,
+        seconds: f64,
+    ) {
+        let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.key_request(provider, call, outcome, elapsed);
+    }
+
+    fn cache_hit(&self) {
+        self.0.key_cache_hit();
+    }
+
+    fn cache_miss(&self) {
+        self.0.key_cache_miss();
+    }
+
+    fn cache_entries(&self, entries: u64) {
+        self.0.key_cache_entries(entries);
+    }
+}

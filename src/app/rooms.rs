@@ -1,0 +1,122 @@
+//! What operations use: built once for the proxy, or for a command that works beside it.
+
+use std::sync::Arc;
+
+use super::keys::key_service;
+use super::upkeep::Keyring;
+use super::upstream::UpstreamPlan;
+use super::{StartError, new_metrics, now};
+use crate::body::room::Room;
+use crate::config::Config;
+use crate::config::crypto::BulkCipherName;
+use crate::config::upstream::{EtagStyle, ListSizes, UpstreamChecksum};
+use crate::format::BulkCipher;
+use crate::keys::KeyService;
+use crate::ops::context::{Cx, Settings};
+use crate::ops::copy::conditions::CopyConditions;
+use crate::ops::cors::KnownCors;
+use crate::ops::layouts::Layouts;
+use crate::ops::listed_sizes::KnownSizes;
+use crate::ops::multipart::known::KnownUploads;
+use crate::ops::policy::RuleBook;
+use crate::s3::etag::ETagStyle;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::Upstream;
+
+/// What operations use, before upstream connections are made.
+pub(super) struct Rooms {
+    upstream: UpstreamPlan,
+    pub(super) keys: Arc<KeyService>,
+    rules: Arc<RuleBook>,
+    pub(super) metrics: Arc<Metrics>,
+    uploads: Arc<KnownUploads>,
+    copies: Arc<CopyConditions>,
+    layouts: Arc<Layouts>,
+    cors: Arc<KnownCors>,
+    sizes: KnownSizes,
+    room: Arc<Room>,
+    pub(super) settings: Settings,
+}
+
+impl Rooms {
+    /// Builds them and tests every key.
+    pub(super) async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
+        let metrics = new_metrics()?;
+        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
+        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
+        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
+        keys.probe().await?;
+        let rooms = Self {
+            upstream,
+            keys,
+            rules: Arc::new(rules),
+            metrics,
+            uploads: Arc::new(KnownUploads::new(config.uploads.max_age)),
+            copies: Arc::default(),
+            layouts: Arc::default(),
+            cors: Arc::default(),
+            sizes: KnownSizes::default(),
+            room: Arc::new(Room::new(config.crypto.chunk_memory)),
+            settings: settings(config),
+        };
+        Ok((rooms, keyrings))
+    }
+
+    /// With upstream connections of its own.
+    pub(super) fn cx(&self) -> Cx {
+        Cx {
+            upstream: self.upstream.build(),
+            keys: Arc::clone(&self.keys),
+            rules: Arc::clone(&self.rules),
+            metrics: Arc::clone(&self.metrics),
+            uploads: Arc::clone(&self.uploads),
+            copies: Arc::clone(&self.copies),
+            layouts: Arc::clone(&self.layouts),
+            cors: Arc::clone(&self.cors),
+            sizes: self.sizes.clone(),
+            room: Arc::clone(&self.room),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        lists_by_head: config.upstream.list_sizes == ListSizes::Head,
+        etag_style: etag_style(config.upstream.etag),
+        cipher: bulk_cipher(config.crypto.bulk_cipher),
+        upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
+        managed_key: config.keys.managed.clone(),
+        client_head: config.listen.header_timeout,
+        client_idle: config.listen.idle_timeout,
+        upload_max_age: config.uploads.max_age,
+        upload_state: config.uploads.state.clone(),
+        clock: now,
+        region: config.upstream.region.clone(),
+    }
+}
+
+/// The rooms for a command that works beside the proxy, with its keys and rules and nobody calling.
+pub async fn operator(config: Config) -> Result<Cx, StartError> {
+    Ok(Rooms::new(&config).await?.0.cx())
+}
+
+/// The connection to the real S3 alone, for commands.
+pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
+    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
+    Ok(plan.build())
+}
+
+fn etag_style(style: EtagStyle) -> ETagStyle {
+    match style {
+        EtagStyle::Dashed => ETagStyle::Dashed,
+        EtagStyle::Upstream => ETagStyle::Upstream,
+    }
+}
+
+fn bulk_cipher(name: BulkCipherName) -> BulkCipher {
+    match name {
+        BulkCipherName::AwsLc => BulkCipher::AwsLc,
+        BulkCipherName::AesGcm => BulkCipher::AesGcm,
+    }
+}
