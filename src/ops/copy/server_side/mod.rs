@@ -83,7 +83,9 @@ pub(super) fn may_rely(cx: &Cx, request: &S3Request, source: &Source<'_>, layout
         let name = &source.reading.name;
         let is_itself =
             request.bucket() == Some(name.bucket()) && request.key() == Some(name.key());
-        let is_lost = is_itself && layout == Layout::Single;
+        // A version with an id of its own stays, whatever is made of it.
+        let is_replaced = name.version().is_none_or(|version| version == "null");
+        let is_lost = is_itself && is_replaced && layout == Layout::Single;
         !is_lost && !has_condition(request)
     };
     source.etag().is_some() && cx.copies.are_heeded(layout).unwrap_or_else(may_ask)
