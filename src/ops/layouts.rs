@@ -18,7 +18,12 @@ pub struct Layouts {
     proven: Cache<Place, Arc<Proven>>,
     /// The entity tags of objects whose parts only looked equal: they are walked.
     doubted: Cache<Place, HeaderValue>,
+    /// Objects that are being walked: whoever comes meanwhile waits for what comes of it.
+    walks: Cache<Place, Arc<Turn>>,
 }
+
+/// Held by the only one who walks an object.
+pub type Turn = tokio::sync::Mutex<()>;
 
 /// Which object a request names: bucket, decoded key, and version where it names one.
 pub type Place = (String, String, Option<String>);
@@ -143,6 +148,11 @@ impl Layouts {
         self.proven.invalidate(place);
     }
 
+    /// To be locked while an object is walked.
+    pub fn turn(&self, place: Place) -> Arc<Turn> {
+        self.walks.get_with(place, Arc::default)
+    }
+
     /// Forgets an object that a guess was wrong about, and makes none about it again.
     pub fn doubt(&self, place: Place, etag: HeaderValue) {
         self.proven.invalidate(&place);
@@ -167,6 +177,7 @@ impl Default for Layouts {
         Self {
             proven: proven.build(),
             doubted: Cache::new(DOUBTED_MAX),
+            walks: Cache::new(WALKS_MAX),
         }
     }
 }
@@ -179,6 +190,9 @@ const HEADS_AT_ONCE_MAX: u32 = 16;
 
 /// Objects to make no guess about: some 100 bytes each, 2 KiB with the longest names.
 const DOUBTED_MAX: u64 = 1_000;
+
+/// Objects whose walks are shared: beyond that some are walked twice.
+const WALKS_MAX: u64 = 1_000;
 
 /// Memory of all layouts: some 1,500 objects of equal parts, or 90 of 10,000 odd ones.
 const BYTES_MAX: u64 = 8 << 20;

@@ -317,6 +317,55 @@ async fn a_long_range_that_a_guess_breaks_off_is_read_whole_the_next_time() {
     proxy.stop().await;
 }
 
+/// Readers that come while an object is walked wait for what comes of it.
+#[tokio::test]
+async fn an_object_is_walked_once_however_many_read_it() {
+    let upstream = Embedded::start().await;
+    let options = Options {
+        rule: "range_layout = \"walk\"".to_owned(),
+        ..Options::default()
+    };
+    let proxy = Proxy::start(upstream.address, options).await;
+    let client = proxy.client();
+    let parts = 8;
+    let whole = body(parts * 5 * MIB + 100);
+    let id = create(&client, "object").await;
+    let mut etags = Vec::new();
+    for number in 1..=parts {
+        let end = if number == parts {
+            whole.len()
+        } else {
+            number * 5 * MIB
+        };
+        let part = whole.slice((number - 1) * 5 * MIB..end);
+        etags.push(put(&client, "object", &id, number, part).await);
+    }
+    assert_eq!(complete(&client, "object", &id, &etags).await.status, 200);
+    let before = upstream_requests(&proxy).await;
+    let reads = (0..20).map(|index| {
+        let first = index * 2 * MIB;
+        let range = format!("bytes={first}-{}", first + 9);
+        let draft = client
+            .draft("GET", "/bucket/object")
+            .header("range", &range);
+        let expected = whole.slice(first..first + 10);
+        async move { assert!(draft.send().await.body == expected, "{range}") }
+    });
+    futures_util::future::join_all(reads).await;
+    let requests = upstream_requests(&proxy).await - before;
+    // Of each reader: a look, the first header, one more header and the bytes; and of one the walk.
+    let bound = 20 * 4 + parts as u64 + 1;
+    assert!(requests <= bound, "{requests} requests, and not {bound}");
+    proxy.stop().await;
+}
+
+async fn upstream_requests(proxy: &Proxy) -> u64 {
+    let metrics = proxy.metrics().await;
+    let name = "s3seal_upstream_seconds_count{operation=\"GetObject\"}";
+    let line = metrics.lines().find(|line| line.starts_with(name));
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
 /// What the proxy knows of an object is of one entity tag: an upstream that ignores `If-Match` does
 /// not get bytes of another one through.
 #[tokio::test]

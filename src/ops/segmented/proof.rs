@@ -135,8 +135,21 @@ impl Object<'_> {
         Ok(etag.is_some_and(|etag| self.cx.layouts.is_doubted(&place, etag)))
     }
 
-    /// Reads the header of every segment, one after the other: each says where the next one is.
+    /// Walks an object, unless somebody else is at it.
     async fn walk(&self, first: Head) -> Result<Arc<Proven>, Error> {
+        if self.etag.is_none() {
+            return self.walk_alone(first).await;
+        }
+        let turn = self.cx.layouts.turn(place(self.request)?);
+        let _turn = turn.lock().await;
+        match self.known()? {
+            Some(known) if known.certainty == Certainty::Walked => Ok(known),
+            Some(_) | None => self.walk_alone(first).await,
+        }
+    }
+
+    /// Reads the header of every segment, one after the other: each says where the next one is.
+    async fn walk_alone(&self, first: Head) -> Result<Arc<Proven>, Error> {
         let mut walk = self.walk_from_start()?;
         let mut lens = Vec::new();
         while let Some(offset) = walk.next_header() {
