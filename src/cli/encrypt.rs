@@ -1,6 +1,6 @@
 //! `s3seal encrypt`: seals the objects of a prefix that were stored before the proxy, in place.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -75,6 +75,9 @@ struct Run<'a> {
     summary: RefCell<Summary>,
     /// Why the run as a whole cannot go on.
     fatal: RefCell<Option<String>>,
+    /// Objects one after the other for which the upstream did not answer.
+    unanswered: Cell<u32>,
+    unanswered_max: u32,
     is_terminal: bool,
 }
 
@@ -130,6 +133,9 @@ async fn encrypt(
             ..Summary::default()
         }),
         fatal: RefCell::default(),
+        unanswered: Cell::default(),
+        // One moment without an upstream, which all at work notice, is not the end.
+        unanswered_max: 2 * u32::from(args.concurrency),
         is_terminal: std::io::stderr().is_terminal() && !args.json,
     };
     let task = Task {
@@ -188,6 +194,9 @@ fn stop_signal() -> Arc<AtomicBool> {
 impl Run<'_> {
     async fn one(&self, key: String) -> ControlFlow<()> {
         let outcome = in_place::seal(self.cx, self.bucket, &key, self.manner).await;
+        if !matches!(outcome, Err(Error::Upstream(_))) {
+            self.unanswered.set(0);
+        }
         let mut summary = self.summary.borrow_mut();
         match outcome {
             Ok(Outcome::Sealed(len)) => {
@@ -212,7 +221,7 @@ impl Run<'_> {
             Err(error) => {
                 summary.failed += 1;
                 self.say(&key, &with_causes(&error));
-                if is_fatal(&error) {
+                if self.is_fatal(&error) {
                     *self.fatal.borrow_mut() = Some(format!("{key}: {}", with_causes(&error)));
                     return ControlFlow::Break(());
                 }
@@ -220,6 +229,15 @@ impl Run<'_> {
         }
         self.progress(&summary);
         ControlFlow::Continue(())
+    }
+
+    /// Whether no other object will fare better: without keys none will; of an upstream that does not
+    /// answer that is known after some.
+    fn is_fatal(&self, error: &Error) -> bool {
+        if matches!(error, Error::Upstream(_)) {
+            self.unanswered.set(self.unanswered.get() + 1);
+        }
+        error.fault() == Fault::Keys || self.unanswered.get() >= self.unanswered_max
     }
 
     /// About one object, which stays as it is.
@@ -242,11 +260,6 @@ impl Run<'_> {
             tracing::info!(objects = seen, encrypted = summary.encrypted, "encrypting");
         }
     }
-}
-
-/// What no other object will fare better with.
-fn is_fatal(error: &Error) -> bool {
-    matches!(error, Error::Upstream(_)) || error.fault() == Fault::Keys
 }
 
 impl Summary {
