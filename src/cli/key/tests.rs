@@ -203,7 +203,7 @@ fn no_output_shows_material() {
             shown += &desk.run(&format!("{words}{json}")).unwrap();
         }
     }
-    for form in crate::keys::contract::shown_forms(&raw) {
+    for form in crate::keys::test_support::shown_forms(&raw) {
         assert!(
             !shown
                 .as_bytes()

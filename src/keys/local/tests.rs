@@ -1,7 +1,6 @@
 //! The keyring file and the provider on top of it.
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::sync::Arc;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use proptest::prelude::*;
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::keys::contract::{self, ALIAS, KEY, Subject, context, shown_forms};
+use crate::keys::test_support::{KEY, context, shown_forms};
 
 mod disk;
 mod states;
@@ -283,74 +282,10 @@ fn only_a_private_regular_file_is_read() {
     ));
 }
 
-/// The contract's subject: a keyring file that is changed as the commands change it.
-struct LocalSubject {
-    scratch: Scratch,
-    provider: Arc<LocalProvider>,
-}
-
-impl LocalSubject {
-    fn new() -> Self {
-        let scratch = Scratch::new();
-        let material = Material::new(&MATERIAL).unwrap();
-        let key = NewKey {
-            aliases: vec![ALIAS.to_owned()],
-            ..new_key(KEY)
-        };
-        scratch.update(|keyring| keyring.create(key, material, NOW));
-        let provider = Arc::new(LocalProvider::open(&scratch.path).unwrap());
-        Self { scratch, provider }
-    }
-
-    fn change(&self, version: Option<u32>, change: Change) {
-        self.scratch
-            .update(|keyring| keyring.change(KEY, version, change));
-        assert!(reload(&self.provider));
-    }
-}
-
 /// What the upkeep does: says whether the file was another one.
 fn reload(provider: &LocalProvider) -> bool {
     let changed = provider.read_if_changed().unwrap();
     changed.map(|changed| provider.take_over(changed)).is_some()
-}
-
-impl Subject for LocalSubject {
-    fn provider(&self) -> Arc<dyn KeyProvider> {
-        Arc::clone(&self.provider) as Arc<dyn KeyProvider>
-    }
-
-    async fn rotate(&self) {
-        let material = Material::generate().unwrap();
-        self.scratch
-            .update(|keyring| keyring.rotate(KEY, material, NOW));
-        assert!(reload(&self.provider));
-    }
-
-    async fn disable(&self) {
-        self.change(None, Change::Disable);
-    }
-
-    async fn enable(&self) {
-        self.change(None, Change::Enable { force: false });
-    }
-
-    async fn retire(&self, version: u32) {
-        self.change(Some(version), Change::Retire);
-    }
-
-    async fn destroy(&self, version: u32) {
-        self.change(Some(version), Change::Destroy);
-    }
-
-    fn secrets(&self) -> Vec<Vec<u8>> {
-        shown_forms(&MATERIAL)
-    }
-}
-
-#[tokio::test]
-async fn the_local_provider_keeps_the_contract() {
-    contract::run(LocalSubject::new).await;
 }
 
 #[tokio::test]

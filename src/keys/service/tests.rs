@@ -6,10 +6,10 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::keys::contract::{ALIAS, FaultyProvider, context};
 use crate::keys::local::{Change, LocalProvider, Material, NewKey, WhenMissing, update};
 use crate::keys::observer::NoObserver;
 use crate::keys::policy::{AcceptedKeys, OpenPolicy};
+use crate::keys::test_support::{ALIAS, FaultyProvider, context};
 use crate::keys::types::{Binding, Mode, ProviderKind};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -444,7 +444,7 @@ async fn the_self_test_uses_every_key_and_needs_the_configured_ones() {
         let refused = service.probe().await.unwrap_err();
         assert_eq!(
             (refused.key.id.as_str(), refused.source),
-            (needed, KeyError::Disabled)
+            (needed, KeyError::Disabled.into())
         );
     }
 }
