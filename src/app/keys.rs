@@ -8,8 +8,10 @@ use super::upkeep::Keyring;
 use crate::config::keys::{Keys, Provider};
 use crate::keys::local::LocalProvider;
 use crate::keys::observer::KeyObserver;
+use crate::keys::transit::TransitProvider;
 use crate::keys::{CacheSettings, KeyService, KeyServiceSettings, ProviderSetup};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::client::tls_config;
 
 /// Opens every keyring, and joins the providers.
 pub(super) fn key_service(
@@ -32,6 +34,16 @@ pub(super) fn key_service(
                     provider,
                 });
             }
+            Provider::Transit(transit) => {
+                let is_https = transit.address.scheme_str() == Some("https");
+                let tls = tls_config(transit.ca.as_deref(), is_https)?;
+                let provider = TransitProvider::new(transit, tls, CONNECT_TIMEOUT);
+                setups.push(ProviderSetup {
+                    name: transit.name.clone(),
+                    served: provider.served(),
+                    provider: Arc::new(provider),
+                });
+            }
         }
     }
     let settings = KeyServiceSettings {
@@ -46,6 +58,9 @@ pub(super) fn key_service(
         keyrings,
     ))
 }
+
+/// For a connection to a key provider, TLS included: its callers have five seconds in all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the key service tells about itself, as metrics.
 struct KeyMetrics(Arc<Metrics>);

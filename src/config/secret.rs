@@ -1,6 +1,7 @@
 //! Secrets in the file: a string, `{ file = "…" }` or `{ env = "…" }`.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -17,6 +18,21 @@ pub(super) enum SecretSource {
 }
 
 impl SecretSource {
+    /// A secret that a file holds.
+    pub(super) fn file(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+
+    /// Fetches the secret once to see that it is there, and says where it is from now on.
+    pub(super) fn place(self, key: &str, check: &mut Check<'_>) -> Option<SecretPlace> {
+        let file = match &self {
+            Self::File(path) => Some(check.resolve(path)),
+            Self::Text(_) | Self::Variable(_) => None,
+        };
+        let secret = self.fetch(key, check)?;
+        Some(file.map_or(SecretPlace::Fixed(secret), SecretPlace::File))
+    }
+
     /// Fetches the secret. A file's trailing newline is not part of it.
     pub(super) fn fetch(self, key: &str, check: &mut Check<'_>) -> Option<Secret<String>> {
         let fetched = match self {
@@ -38,9 +54,7 @@ impl SecretSource {
 }
 
 fn read_file(key: &str, path: &Path, check: &mut Check<'_>) -> Result<Secret<String>, String> {
-    let text = std::fs::read_to_string(path)
-        .map(Secret::new)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let secret = read_line(path).map_err(|error| format!("{}: {error}", path.display()))?;
     // Not an error: Kubernetes mounts secrets with mode 0644 unless told otherwise.
     if is_world_readable(path) {
         check.warn(format!(
@@ -48,6 +62,31 @@ fn read_file(key: &str, path: &Path, check: &mut Check<'_>) -> Result<Secret<Str
             path.display()
         ));
     }
+    Ok(secret)
+}
+
+/// A secret that may change while the proxy runs, where it lies in a file.
+#[derive(Debug)]
+pub enum SecretPlace {
+    /// In the configuration or the environment: fixed.
+    Fixed(Secret<String>),
+    /// In a file, which somebody else may replace.
+    File(PathBuf),
+}
+
+impl SecretPlace {
+    /// The secret as it is now. Blocks on the disk where it lies in a file.
+    pub fn read(&self) -> io::Result<Secret<String>> {
+        match self {
+            Self::Fixed(secret) => Ok(Secret::new(secret.expose().clone())),
+            Self::File(path) => read_line(path),
+        }
+    }
+}
+
+/// A file's text without its trailing newline.
+fn read_line(path: &Path) -> io::Result<Secret<String>> {
+    let text = std::fs::read_to_string(path).map(Secret::new)?;
     let line = text.expose().trim_end_matches(['\r', '\n']);
     Ok(Secret::new(line.to_owned()))
 }

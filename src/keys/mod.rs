@@ -19,8 +19,6 @@ pub mod wrap;
 
 #[cfg(feature = "proxy")]
 mod cache;
-#[cfg(all(test, feature = "proxy"))]
-pub(crate) mod contract;
 #[cfg(feature = "proxy")]
 pub mod entropy;
 #[cfg(feature = "proxy")]
@@ -31,6 +29,10 @@ pub mod observer;
 pub mod provider;
 #[cfg(feature = "proxy")]
 pub mod service;
+#[cfg(all(test, feature = "proxy"))]
+pub(crate) mod test_support;
+#[cfg(feature = "proxy")]
+pub mod transit;
 #[cfg(feature = "proxy")]
 pub mod unwrapped;
 

@@ -10,7 +10,7 @@ use crate::keys::types::{
 
 /// A home of key-encryption keys: it sees data keys and contexts, never objects.
 ///
-/// Every implementation passes the contract suite in `keys/contract.rs`. Calls are cancelled by
+/// Every implementation passes the contract suite in `tests/it/providers/contract.rs`. Calls are cancelled by
 /// dropping their future; none may block the thread on file or network IO.
 #[async_trait]
 pub trait KeyProvider: Send + Sync + 'static {
@@ -94,9 +94,15 @@ pub enum KeyError {
 /// What made a provider unavailable. The texts are fixed: a provider's own words may hold secrets.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Outage {
+    /// The provider answered in a way that makes no sense.
+    #[error("it answered in a way that makes no sense")]
+    Answer,
     /// The operating system gave no random bytes.
     #[error("no entropy from the operating system")]
     Entropy,
+    /// The provider does not let us in: the token is not good any more, or the login was refused.
+    #[error("it does not let us in")]
+    Login,
     /// The version was rotated away between [`KeyProvider::describe`] and the wrap; describing
     /// the key again helps, repeating the same call does not.
     #[error("the key version was rotated away meanwhile")]
@@ -121,9 +127,13 @@ impl KeyError {
             Self::NotFound => "not_found",
             Self::Throttled => "throttled",
             Self::Unavailable(Outage::Timeout) => "timeout",
-            Self::Unavailable(Outage::Entropy | Outage::Superseded | Outage::Unreachable) => {
-                "unavailable"
-            }
+            Self::Unavailable(
+                Outage::Answer
+                | Outage::Entropy
+                | Outage::Login
+                | Outage::Superseded
+                | Outage::Unreachable,
+            ) => "unavailable",
         }
     }
 
@@ -139,7 +149,13 @@ impl KeyError {
             | Self::Disabled
             | Self::Malformed
             | Self::NotFound
-            | Self::Unavailable(Outage::Entropy | Outage::Superseded | Outage::Timeout) => false,
+            | Self::Unavailable(
+                Outage::Answer
+                | Outage::Entropy
+                | Outage::Login
+                | Outage::Superseded
+                | Outage::Timeout,
+            ) => false,
         }
     }
 }
@@ -170,7 +186,9 @@ mod tests {
             KeyError::Disabled,
             KeyError::Malformed,
             KeyError::NotFound,
+            Outage::Answer.into(),
             Outage::Entropy.into(),
+            Outage::Login.into(),
             Outage::Superseded.into(),
             Outage::Timeout.into(),
         ];

@@ -9,7 +9,6 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::keys::cache::{CacheKey, CacheSettings, KeyCache};
-use crate::keys::entropy::random_bytes;
 use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
 use crate::keys::provider::{KeyError, KeyProvider, Outage};
@@ -224,7 +223,7 @@ impl KeyService {
             let needed = routes.default.as_ref() == Some(id) || routes.managed.as_ref() == Some(id);
             match self.probe_key(id).await {
                 Ok(()) => {}
-                Err(KeyError::Disabled | KeyError::Destroyed) if !needed => {}
+                Err(ProbeFailure::Key(KeyError::Disabled | KeyError::Destroyed)) if !needed => {}
                 Err(source) => {
                     return Err(ProbeError {
                         key: id.clone(),
@@ -256,23 +255,31 @@ impl KeyService {
         self.observer.cache_entries(self.cache.len());
     }
 
-    async fn probe_key(&self, id: &KeyId) -> Result<(), KeyError> {
+    async fn probe_key(&self, id: &KeyId) -> Result<(), ProbeFailure> {
         let key = self.describe(&id.id).await?;
-        let data_key = DataKey::new(*random_bytes()?);
-        let context = WrapContext {
-            bytes: PROBE_CONTEXT.to_vec(),
+        let provider = self.provider_of(&key)?;
+        let context = |bytes: &[u8]| WrapContext {
+            bytes: bytes.to_vec(),
             client: Vec::new(),
             bucket: None,
             object_key: None,
         };
-        let wrapped = self.wrap(&key, &data_key, &context).await?;
-        let provider = self.provider_of(&key)?;
-        let unwrap = || provider.unwrap(&key, &wrapped, &context);
-        let opened = self.call(provider, "unwrap", unwrap).await?;
-        if *opened.expose() == *data_key.expose() {
-            Ok(())
-        } else {
-            Err(KeyError::Malformed)
+        let (own, other) = (context(PROBE_CONTEXT), context(OTHER_CONTEXT));
+        // Not wrap: Transit makes a key that is missing if its policy lets it.
+        let fresh = self.generate(&key, &own).await?;
+        let unwrap = async |context: &WrapContext| {
+            let unwrap = || provider.unwrap(&key, &fresh.wrapped, context);
+            self.call(provider, "unwrap", unwrap).await
+        };
+        let opened = unwrap(&own).await?;
+        if *opened.expose() != *fresh.data_key.expose() {
+            return Err(KeyError::Malformed.into());
+        }
+        // A Transit key that is not derived would open it.
+        match unwrap(&other).await {
+            Err(KeyError::ContextMismatch) => Ok(()),
+            Ok(_) => Err(ProbeFailure::Unbound),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -325,7 +332,20 @@ pub struct ProbeError {
     /// Which key.
     pub key: KeyId,
     /// What it answered.
-    pub source: KeyError,
+    pub source: ProbeFailure,
+}
+
+/// What is wrong with a key that fails its self-test.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ProbeFailure {
+    /// The provider said so.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A wrap opened in the place of another: wraps could be moved between objects.
+    #[error(
+        "its wraps are not bound to what they are for (a Transit key has to be made with derived=true)"
+    )]
+    Unbound,
 }
 
 /// Two more attempts, about 50 and 100 ms apart, spread so that many proxies do not come at once.
@@ -336,3 +356,4 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
     .with_jitter();
 
 const PROBE_CONTEXT: &[u8] = b"s3seal.v1.probe";
+const OTHER_CONTEXT: &[u8] = b"s3seal.v1.probe.other";

@@ -30,6 +30,7 @@ mod layering;
 mod model;
 mod multipart;
 mod objects;
+mod providers;
 mod redaction;
 mod refusals;
 mod relayed;

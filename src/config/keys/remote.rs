@@ -1,33 +1,93 @@
-//! Remote key providers: read and checked, then refused until a version brings them.
+//! Remote key providers: AWS KMS, Vault or OpenBao Transit, PKCS#11 tokens.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use figment::value::Value;
+use http::Uri;
 use serde::Deserialize;
 
+use super::Provider;
 use crate::config::problem::Check;
-use crate::config::secret::SecretSource;
+use crate::config::secret::{SecretPlace, SecretSource};
+
+/// The Transit engine of a Vault or OpenBao server.
+#[derive(Clone, Debug)]
+pub struct TransitProvider {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// Scheme, host and port.
+    pub address: Uri,
+    /// Where the engine is mounted, `transit` by default.
+    pub mount: String,
+    /// The namespace all of it is in.
+    pub namespace: Option<String>,
+    /// How the proxy proves who it is.
+    pub auth: TransitAuth,
+    /// PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// The keys it serves.
+    pub keys: Vec<String>,
+}
+
+/// How the proxy proves to Vault or OpenBao who it is. What lies in files is read again at every
+/// login.
+#[derive(Clone, Debug)]
+pub enum TransitAuth {
+    /// A token that somebody else made.
+    Token {
+        /// The token.
+        token: Arc<SecretPlace>,
+    },
+    /// A role with a secret id.
+    AppRole {
+        /// Where the method is mounted, `approle` by default.
+        mount: String,
+        /// Which role.
+        role_id: String,
+        /// What proves it.
+        secret_id: Arc<SecretPlace>,
+    },
+    /// The service account of a pod.
+    Kubernetes {
+        /// Where the method is mounted, `kubernetes` by default.
+        mount: String,
+        /// Which role.
+        role: String,
+        /// The service account's token.
+        jwt: Arc<SecretPlace>,
+    },
+}
 
 /// The kinds this file knows.
 pub(super) const KINDS: [&str; 3] = ["aws-kms", "transit", "pkcs11"];
 
-/// Checks the provider at `key` and returns its name and key ids.
-pub(super) fn check(
-    kind: &str,
-    key: &str,
-    value: Value,
-    check: &mut Check<'_>,
-) -> Option<(String, Vec<String>)> {
-    let (name, ids) = match kind {
+/// A provider that was read.
+pub(super) struct Checked {
+    pub(super) name: String,
+    pub(super) ids: Vec<String>,
+    /// `None` where this version cannot use it, which is a problem already.
+    pub(super) provider: Option<Provider>,
+}
+
+/// Checks the provider at `key`.
+pub(super) fn check(kind: &str, key: &str, value: Value, check: &mut Check<'_>) -> Option<Checked> {
+    let checked = match kind {
         "aws-kms" => check_aws_kms(key, check.read(key, value)?, check),
         "transit" => check_transit(key, check.read(key, value)?, check),
         _ => check_pkcs11(key, check.read(key, value)?, check),
     };
-    if ids.is_empty() {
+    if checked.ids.is_empty() {
         check.problem(format!("{key}.keys"), "must not be empty");
     }
-    Some((name, ids))
+    if checked.provider.is_none() && UNAVAILABLE.contains(&kind) {
+        check.unavailable(format!("{key}.kind"), &format!("the provider \"{kind}\""));
+    }
+    Some(checked)
 }
+
+/// What this version cannot use yet.
+const UNAVAILABLE: [&str; 2] = ["aws-kms", "pkcs11"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,8 +108,16 @@ struct TransitTable {
     name: String,
     address: String,
     mount: Option<String>,
+    namespace: Option<String>,
     auth: Value,
+    tls: Option<TlsTable>,
     keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    ca: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +146,7 @@ struct TokenAuth {
 struct AppRoleAuth {
     #[serde(rename = "method")]
     _method: String,
+    mount: Option<String>,
     role_id: String,
     secret_id: SecretSource,
 }
@@ -87,67 +156,105 @@ struct AppRoleAuth {
 struct KubernetesAuth {
     #[serde(rename = "method")]
     _method: String,
+    mount: Option<String>,
     role: String,
     jwt_file: Option<PathBuf>,
 }
 
-fn check_aws_kms(key: &str, table: AwsKmsTable, check: &mut Check<'_>) -> (String, Vec<String>) {
+fn check_aws_kms(key: &str, table: AwsKmsTable, check: &mut Check<'_>) -> Checked {
     not_empty(&format!("{key}.region"), &table.region, check);
     if let Some(endpoint) = &table.endpoint {
         url(&format!("{key}.endpoint"), endpoint, check);
     }
-    (table.name, table.keys)
-}
-
-fn check_transit(key: &str, table: TransitTable, check: &mut Check<'_>) -> (String, Vec<String>) {
-    url(&format!("{key}.address"), &table.address, check);
-    let mount = table.mount.as_deref().unwrap_or("transit");
-    not_empty(&format!("{key}.mount"), mount, check);
-    check_auth(&format!("{key}.auth"), table.auth, check);
-    (table.name, table.keys)
-}
-
-fn check_auth(key: &str, auth: Value, check: &mut Check<'_>) {
-    let method = auth
-        .find_ref("method")
-        .and_then(|method| method.as_str().map(str::to_owned));
-    match method.as_deref() {
-        Some("token") => {
-            if let Some(auth) = check.read::<TokenAuth>(key, auth) {
-                auth.token.fetch(&format!("{key}.token"), check);
-            }
-        }
-        Some("approle") => {
-            if let Some(auth) = check.read::<AppRoleAuth>(key, auth) {
-                not_empty(&format!("{key}.role_id"), &auth.role_id, check);
-                auth.secret_id.fetch(&format!("{key}.secret_id"), check);
-            }
-        }
-        Some("kubernetes") => {
-            if let Some(auth) = check.read::<KubernetesAuth>(key, auth) {
-                not_empty(&format!("{key}.role"), &auth.role, check);
-                if auth
-                    .jwt_file
-                    .is_some_and(|path| path.as_os_str().is_empty())
-                {
-                    check.problem(format!("{key}.jwt_file"), "must not be empty");
-                }
-            }
-        }
-        Some(_) | None => check.problem(
-            format!("{key}.method"),
-            "must be one of \"token\", \"approle\", \"kubernetes\"",
-        ),
+    Checked {
+        name: table.name,
+        ids: table.keys,
+        provider: None,
     }
 }
 
-fn check_pkcs11(key: &str, table: Pkcs11Table, check: &mut Check<'_>) -> (String, Vec<String>) {
+fn check_transit(key: &str, table: TransitTable, check: &mut Check<'_>) -> Checked {
+    let address = url(&format!("{key}.address"), &table.address, check);
+    let mount = mount(&format!("{key}.mount"), table.mount, "transit", check);
+    if let Some(namespace) = &table.namespace {
+        path(&format!("{key}.namespace"), namespace, check);
+    }
+    for (index, id) in table.keys.iter().enumerate() {
+        segment(&format!("{key}.keys[{index}]"), id, check);
+    }
+    let auth = check_auth(&format!("{key}.auth"), table.auth, check);
+    let ca = table.tls.map(|tls| check.resolve(&tls.ca));
+    let provider = address.zip(auth).map(|(address, auth)| {
+        Provider::Transit(Box::new(TransitProvider {
+            name: table.name.clone(),
+            address,
+            mount,
+            namespace: table.namespace,
+            auth,
+            ca,
+            keys: table.keys.clone(),
+        }))
+    });
+    Checked {
+        name: table.name,
+        ids: table.keys,
+        provider,
+    }
+}
+
+fn check_auth(key: &str, auth: Value, check: &mut Check<'_>) -> Option<TransitAuth> {
+    let method = auth
+        .find_ref("method")
+        .and_then(|method| method.as_str().map(str::to_owned));
+    let mount_key = format!("{key}.mount");
+    match method.as_deref() {
+        Some("token") => {
+            let auth: TokenAuth = check.read(key, auth)?;
+            let token = Arc::new(auth.token.place(&format!("{key}.token"), check)?);
+            Some(TransitAuth::Token { token })
+        }
+        Some("approle") => {
+            let auth: AppRoleAuth = check.read(key, auth)?;
+            not_empty(&format!("{key}.role_id"), &auth.role_id, check);
+            let secret_id = auth.secret_id.place(&format!("{key}.secret_id"), check)?;
+            Some(TransitAuth::AppRole {
+                mount: mount(&mount_key, auth.mount, "approle", check),
+                role_id: auth.role_id,
+                secret_id: Arc::new(secret_id),
+            })
+        }
+        Some("kubernetes") => {
+            let auth: KubernetesAuth = check.read(key, auth)?;
+            not_empty(&format!("{key}.role"), &auth.role, check);
+            let file = auth.jwt_file.unwrap_or_else(|| SERVICE_ACCOUNT.into());
+            let jwt = SecretSource::file(file).place(&format!("{key}.jwt_file"), check)?;
+            Some(TransitAuth::Kubernetes {
+                mount: mount(&mount_key, auth.mount, "kubernetes", check),
+                role: auth.role,
+                jwt: Arc::new(jwt),
+            })
+        }
+        Some(_) | None => {
+            check.problem(
+                format!("{key}.method"),
+                "must be one of \"token\", \"approle\", \"kubernetes\"",
+            );
+            None
+        }
+    }
+}
+
+fn check_pkcs11(key: &str, table: Pkcs11Table, check: &mut Check<'_>) -> Checked {
     if table.module.as_os_str().is_empty() {
         check.problem(format!("{key}.module"), "must not be empty");
     }
     not_empty(&format!("{key}.token_label"), &table.token_label, check);
     table.pin.fetch(&format!("{key}.pin"), check);
-    (table.name, table.keys)
+    Checked {
+        name: table.name,
+        ids: table.keys,
+        provider: None,
+    }
 }
 
 fn not_empty(key: &str, text: &str, check: &mut Check<'_>) {
@@ -156,10 +263,44 @@ fn not_empty(key: &str, text: &str, check: &mut Check<'_>) {
     }
 }
 
-fn url(key: &str, text: &str, check: &mut Check<'_>) {
-    let parsed = text.parse::<http::Uri>().ok();
-    let scheme = parsed.as_ref().and_then(http::Uri::scheme_str);
-    if !matches!(scheme, Some("http" | "https")) {
-        check.problem(key, "must be an http:// or https:// URL");
+/// Scheme, host and port and nothing else.
+fn url(key: &str, text: &str, check: &mut Check<'_>) -> Option<Uri> {
+    let parsed = text.parse::<Uri>().ok();
+    let is_fine = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+    };
+    let found = parsed.filter(is_fine);
+    if found.is_none() {
+        check.problem(key, "must be an http:// or https:// URL without a path");
+    }
+    found
+}
+
+/// Where something is mounted, without slashes around it.
+fn mount(key: &str, given: Option<String>, usual: &str, check: &mut Check<'_>) -> String {
+    let mount = given.unwrap_or_else(|| usual.to_owned());
+    path(key, &mount, check);
+    mount.trim_matches('/').to_owned()
+}
+
+fn path(key: &str, text: &str, check: &mut Check<'_>) {
+    for part in text.trim_matches('/').split('/') {
+        segment(key, part, check);
     }
 }
+
+/// What stands in a URL as it is.
+fn segment(key: &str, text: &str, check: &mut Check<'_>) {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.starts_with('.') || !text.bytes().all(is_fine) {
+        check.problem(
+            key,
+            "must be letters, digits, dashes, dots and underscores, and not begin with a dot",
+        );
+    }
+}
+
+/// Where Kubernetes mounts a pod's token.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

@@ -68,16 +68,7 @@ impl Server {
     /// The server that `variable` names. `None` where the tests are told to do without; a missing
     /// server is an error otherwise, so that nobody mistakes half of the tests for all of them.
     pub fn from_environment(variable: &str) -> Option<Self> {
-        let Ok(endpoint) = std::env::var(variable) else {
-            let is_offline = std::env::var("S3SEAL_TEST_OFFLINE").is_ok_and(|value| value == "1");
-            assert!(
-                is_offline,
-                "{variable} is not set: run `tests/run it`, which starts the servers, or set \
-                 S3SEAL_TEST_OFFLINE=1 to leave out the tests that need them"
-            );
-            return None;
-        };
-        let address = endpoint.strip_prefix("http://").expect("an http endpoint");
+        let address = address_from_environment(variable)?;
         let account = |name: &str| -> &'static str {
             let value = std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
             Box::leak(value.into_boxed_str())
@@ -85,8 +76,23 @@ impl Server {
         let id = account("S3SEAL_TEST_ACCESS_KEY");
         let secret = account("S3SEAL_TEST_SECRET_KEY");
         Some(Self {
-            address: address.parse().unwrap(),
+            address,
             identity: Identity { id, secret },
         })
     }
+}
+
+/// Where a server listens that whoever runs the tests has started; see [`Server::from_environment`].
+pub fn address_from_environment(variable: &str) -> Option<SocketAddr> {
+    let Ok(endpoint) = std::env::var(variable) else {
+        let is_offline = std::env::var("S3SEAL_TEST_OFFLINE").is_ok_and(|value| value == "1");
+        assert!(
+            is_offline,
+            "{variable} is not set: run `tests/run it`, which starts the servers, or set \
+             S3SEAL_TEST_OFFLINE=1 to leave out the tests that need them"
+        );
+        return None;
+    };
+    let address = endpoint.strip_prefix("http://").expect("an http endpoint");
+    Some(address.parse().unwrap())
 }

@@ -1,0 +1,129 @@
+//! A gate in front of a key provider: counts what passes, and does to it what the test says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+
+/// What happens to requests.
+#[derive(Clone, Debug, Default)]
+pub enum Mode {
+    /// They pass.
+    #[default]
+    Open,
+    /// They pass after a while.
+    Slow(Duration),
+    /// Nobody answers.
+    Hung,
+    /// The connection breaks.
+    Broken,
+    /// They are answered so, and not passed on.
+    Answer(StatusCode, &'static str),
+}
+
+/// A running gate.
+#[derive(Clone)]
+pub struct Gate {
+    pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    mode: Mutex<Mode>,
+    seen: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Gate {
+    /// In front of the server at `behind`.
+    pub async fn before(behind: SocketAddr) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::<State>::default();
+        let gate = Self {
+            address,
+            state: Arc::clone(&state),
+        };
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (state, client) = (Arc::clone(&state), client.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (state, client) = (Arc::clone(&state), client.clone());
+                    async move { state.handle(request, &client, behind).await }
+                });
+                tokio::spawn(async move {
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        gate
+    }
+
+    /// What happens from now on.
+    pub fn set(&self, mode: Mode) {
+        *self.state.mode.lock().unwrap() = mode;
+    }
+
+    /// How many requests for something that holds `part` came so far, whatever became of them.
+    pub fn count(&self, part: &str) -> usize {
+        let seen = self.state.seen.lock().unwrap();
+        let matching = seen.iter().filter(|(what, _)| what.contains(part));
+        matching.map(|(_, count)| count).sum()
+    }
+}
+
+type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>;
+
+impl State {
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        client: &Http,
+        behind: SocketAddr,
+    ) -> Result<Response<Full<Bytes>>, Broken> {
+        let target = request.headers().get("x-amz-target");
+        let what = match target {
+            Some(target) => target.to_str().unwrap().to_owned(),
+            None => request.uri().path().to_owned(),
+        };
+        *self.seen.lock().unwrap().entry(what).or_default() += 1;
+        let mode = self.mode.lock().unwrap().clone();
+        match mode {
+            Mode::Open => {}
+            Mode::Slow(wait) => tokio::time::sleep(wait).await,
+            Mode::Hung => std::future::pending::<()>().await,
+            Mode::Broken => return Err(Broken),
+            Mode::Answer(status, body) => {
+                let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+                *response.status_mut() = status;
+                return Ok(response);
+            }
+        }
+        let (mut parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_gone| Broken)?.to_bytes();
+        let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = format!("http://{behind}{target}").parse::<Uri>().unwrap();
+        let request = Request::from_parts(parts, Full::new(body));
+        let response = client.request(request).await.map_err(|_down| Broken)?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|_gone| Broken)?.to_bytes();
+        Ok(Response::from_parts(parts, Full::new(body)))
+    }
+}
+
+/// Ends the connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("broken on purpose")]
+struct Broken;

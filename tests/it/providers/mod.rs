@@ -1,0 +1,7 @@
+//! Every kind of key provider against the real thing: the contract, and what is its own.
+
+mod bao;
+mod contract;
+mod gate;
+mod local;
+mod transit;
