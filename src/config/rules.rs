@@ -232,7 +232,6 @@ impl Rule {
 }
 
 fn rule(key: &str, table: RuleTable, keys: &Keys, check: &mut Check<'_>) -> Rule {
-    refuse_unavailable(key, &table, check);
     let buckets = glob::list(&format!("{key}.buckets"), &table.buckets, check);
     let allow = match table.allow {
         Some(names) => names.into_iter().map(Mode::from).collect(),
@@ -317,13 +316,6 @@ fn accept_keys(
         ));
     }
     listed
-}
-
-/// What this version cannot do yet.
-fn refuse_unavailable(key: &str, table: &RuleTable, check: &mut Check<'_>) {
-    if table.encryption == Encryption::CustomerKey {
-        check.unavailable(format!("{key}.encryption"), "\"customer-key\"");
-    }
 }
 
 /// Modes that writers may ask for where the rule does not say: all, as on S3, if the rule encrypts.

@@ -489,17 +489,10 @@ fn the_admin_listener_is_never_the_s3_listener() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused() {
-    let transit = "[{ kind = \"transit\", name = \"bao\", address = \"http://b\", keys = [\"k\"], \
-                   auth = { method = \"token\", token = \"t\" } }]";
     let kms = "[{ kind = \"aws-kms\", name = \"kms\", region = \"r\", keys = [\"k\"] }]";
     let token = "[{ kind = \"pkcs11\", name = \"h\", module = \"m\", token_label = \"l\", pin = \"1\", keys = [\"k\"] }]";
     let rule = |extra: &str| format!("[{{ buckets = [\"*\"], encryption = \"off\", {extra} }}]");
     let cases = [
-        (
-            "S3SEAL_KEYS__PROVIDERS",
-            transit.to_owned(),
-            "keys.providers[0].kind",
-        ),
         (
             "S3SEAL_KEYS__PROVIDERS",
             kms.to_owned(),
@@ -529,11 +522,6 @@ fn what_this_version_cannot_do_is_refused() {
             "S3SEAL_UPSTREAM__EQUAL_PARTS",
             "true".to_owned(),
             "upstream.equal_parts",
-        ),
-        (
-            "S3SEAL_RULES",
-            "[{ buckets = [\"*\"], encryption = \"customer-key\" }]".to_owned(),
-            "rules[0].encryption",
         ),
     ];
     for (variable, value, key) in cases {
@@ -582,6 +570,73 @@ fn contradictions_are_refused() {
         assert!(
             found.iter().all(|problem| problem.starts_with(variable)),
             "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn transit_providers_are_checked() {
+    let transit = |extra: &str| {
+        format!(
+            "[{{ kind = \"local\", name = \"l\", keyring = \"k.json\" }}, \
+             {{ kind = \"transit\", name = \"bao\", {extra} }}]"
+        )
+    };
+    let token = "auth = { method = \"token\", token = \"t\" }";
+    let fine = format!("address = \"https://bao.example.test:8200\", keys = [\"k\"], {token}");
+    let cases = [
+        (fine.as_str(), None),
+        (
+            "address = \"bao\", keys = [\"k\"], auth = { method = \"token\", token = \"t\" }",
+            Some("address: must be"),
+        ),
+        (
+            "address = \"http://b/v1\", keys = [\"k\"], auth = { method = \"token\", token = \"t\" }",
+            Some("address: must be"),
+        ),
+        (
+            "address = \"http://b\", keys = [], auth = { method = \"token\", token = \"t\" }",
+            Some("keys: must not be empty"),
+        ),
+        (
+            "address = \"http://b\", keys = [\"../sys\"], auth = { method = \"token\", token = \"t\" }",
+            Some("keys[0]: must be"),
+        ),
+        (
+            "address = \"http://b\", mount = \"a//b\", keys = [\"k\"], auth = { method = \"token\", token = \"t\" }",
+            Some("mount: must be"),
+        ),
+        (
+            "address = \"http://b\", keys = [\"k\"], auth = { method = \"ldap\" }",
+            Some("auth.method: must be"),
+        ),
+        (
+            "address = \"http://b\", keys = [\"k\"], auth = { method = \"token\", token = { env = \"ABSENT\" } }",
+            Some("auth.token: the environment"),
+        ),
+        (
+            "address = \"http://b\", keys = [\"k\"], auth = { method = \"kubernetes\", role = \"r\", jwt_file = \"absent\" }",
+            Some("auth.jwt_file: "),
+        ),
+        (
+            "address = \"http://b\", keys = [\"k\"], auth = { method = \"approle\", role_id = \"\", secret_id = \"s\" }",
+            Some("auth.role_id: must not"),
+        ),
+    ];
+    for (extra, expected) in cases {
+        let variables = [("S3SEAL_KEYS__PROVIDERS", transit(extra))];
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let Some(expected) = expected else {
+            assert!(parse(INTERFACE, &variables).is_ok(), "{extra}");
+            continue;
+        };
+        let found = problems(INTERFACE, &variables);
+        let wanted = format!("keys.providers[1].{expected}");
+        assert!(
+            found.iter().any(|problem| problem.contains(&wanted)),
+            "{wanted}: {found:?}"
         );
     }
 }

@@ -69,6 +69,9 @@ pub enum Error {
     /// Encryption headers that make no sense.
     #[error(transparent)]
     Sse(#[from] SseError),
+    /// The caller's own key is missing, or is not the one.
+    #[error(transparent)]
+    CustomerKey(#[from] CustomerKeyRefusal),
     /// Not authenticated.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -97,6 +100,49 @@ pub enum Error {
     #[error(transparent)]
     Stored(#[from] StoredError),
 }
+
+/// Why a customer key does not open what is asked for: the caller's fault.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum CustomerKeyRefusal {
+    /// The object has one, and the request has not.
+    #[error("the object needs the caller's key")]
+    Missing,
+    /// The request has one, and the object has not.
+    #[error("the object was not written with a customer key")]
+    NotApplicable,
+    /// The upload began with one, and the request has not.
+    #[error("the upload needs the caller's key")]
+    UploadMissing,
+    /// The upload began with another.
+    #[error("the upload began with another customer key")]
+    UploadWrong,
+    /// The request has another.
+    #[error("not the customer key that the object was written with")]
+    Wrong,
+}
+
+impl CustomerKeyRefusal {
+    fn to_s3(self) -> S3Error {
+        let invalid = |message| S3Error::with_message(ErrorCode::InvalidRequest, message);
+        match self {
+            Self::Missing => invalid(OBJECT_NEEDS_KEY),
+            Self::NotApplicable => {
+                invalid("The encryption parameters are not applicable to this object.")
+            }
+            Self::UploadMissing => invalid(UPLOAD_NEEDS_KEY),
+            Self::UploadWrong => invalid(UPLOAD_HAS_ANOTHER_KEY),
+            Self::Wrong => S3Error::new(ErrorCode::AccessDenied),
+        }
+    }
+}
+
+// The texts of S3.
+const OBJECT_NEEDS_KEY: &str = "The object was stored using a form of Server Side Encryption. The \
+    correct parameters must be provided to retrieve the object.";
+const UPLOAD_NEEDS_KEY: &str = "The multipart upload initiate requested encryption. Subsequent part \
+    requests must include the appropriate encryption parameters.";
+const UPLOAD_HAS_ANOTHER_KEY: &str = "The provided encryption parameters did not match the ones used \
+    originally.";
 
 /// What is wrong with a stored object. All of these raise an integrity alert.
 #[derive(Debug, Error)]
@@ -155,6 +201,7 @@ impl Error {
             Self::Header(error) => error.to_s3(),
             Self::Form(error) => error.to_s3(),
             Self::Sse(error) => error.to_s3(),
+            Self::CustomerKey(refusal) => refusal.to_s3(),
             Self::Auth(error) => auth::to_s3(error),
             Self::Payload(error) => payload::to_s3(error),
             Self::Body(error) => body_to_s3(error),
@@ -176,6 +223,7 @@ impl Error {
             | Self::Header(_)
             | Self::Form(_)
             | Self::Sse(_)
+            | Self::CustomerKey(_)
             | Self::Auth(_)
             | Self::Payload(_) => Fault::Client,
             Self::Body(error) => body_fault(error),
@@ -197,6 +245,7 @@ impl Error {
             | Self::Header(_)
             | Self::Form(_)
             | Self::Sse(_)
+            | Self::CustomerKey(_)
             | Self::Auth(_)
             | Self::Payload(_)
             | Self::Body(_)

@@ -11,7 +11,7 @@
 //! [`policy`] first, then to the cache, then to the provider: a key that a bucket's rule does not
 //! accept is never asked for. [`provider`] is the one seam; [`local`] is the embedded keyring.
 //!
-//! Not built yet: customer keys (SSE-C), bucket keys and their registry, the remote providers.
+//! [`customer`] keys come with the request and are never cached.
 
 pub mod policy;
 pub mod types;
@@ -19,6 +19,8 @@ pub mod wrap;
 
 #[cfg(feature = "proxy")]
 mod cache;
+#[cfg(feature = "proxy")]
+pub mod customer;
 #[cfg(feature = "proxy")]
 pub mod entropy;
 #[cfg(feature = "proxy")]
@@ -42,9 +44,9 @@ pub use self::{
     observer::KeyObserver,
     provider::{KeyError, KeyProvider, Outage},
     service::{
-        KeyService, KeyServiceSettings, ProbeError, ProviderSetup, RouteError, ServedKey,
-        UnwrapRequest,
+        KeyService, KeyServiceSettings, ProbeError, ProbeFailure, ProviderSetup, RouteError,
+        ServedKey, UnwrapRequest,
     },
     unwrapped::UnwrappedKey,
 };
-pub use policy::{AcceptedKey, AcceptedKeys, KeyId, OpenPolicy, PolicyRefusal};
+pub use policy::{Accepted, AcceptedKey, AcceptedKeys, KeyId, OpenPolicy, PolicyRefusal};

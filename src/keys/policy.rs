@@ -78,7 +78,13 @@ impl OpenPolicy {
         key: &KeyRef,
         mode: Mode,
         binding: Binding,
-    ) -> Result<AcceptedKey, PolicyRefusal> {
+    ) -> Result<Accepted, PolicyRefusal> {
+        if binding < self.least_binding {
+            return Err(PolicyRefusal::WeakBinding);
+        }
+        if mode == Mode::CustomerKey || key.provider == ProviderKind::Customer {
+            return check_customer(key, mode);
+        }
         let id = KeyId::from(key);
         if !self.accepted.accepted.contains(&id) {
             return Err(PolicyRefusal::NotAccepted);
@@ -90,15 +96,29 @@ impl OpenPolicy {
             Mode::NamedKey if self.accepted.is_managed(&id) => {
                 return Err(PolicyRefusal::ManagedAsNamed);
             }
-            // The caller's key comes with the request: no configured key stands for it.
-            Mode::CustomerKey => return Err(PolicyRefusal::CustomerKey),
-            Mode::Managed | Mode::NamedKey => {}
+            Mode::CustomerKey | Mode::Managed | Mode::NamedKey => {}
         }
-        if binding < self.least_binding {
-            return Err(PolicyRefusal::WeakBinding);
-        }
-        Ok(AcceptedKey(key.clone()))
+        Ok(Accepted::Configured(AcceptedKey(key.clone())))
     }
+}
+
+/// Whether an envelope stands for a caller's key, and for nothing else.
+fn check_customer(key: &KeyRef, mode: Mode) -> Result<Accepted, PolicyRefusal> {
+    if mode == Mode::CustomerKey && key.provider == ProviderKind::Customer && key.id.is_empty() {
+        Ok(Accepted::Customer)
+    } else {
+        Err(PolicyRefusal::CustomerKey)
+    }
+}
+
+/// What may open an object, by what its envelope says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A configured key that the rule accepts.
+    Configured(AcceptedKey),
+    /// The key that comes with the request, if it does. No rule has to accept it: whoever cannot
+    /// present it can neither read nor forge such an object.
+    Customer,
 }
 
 /// Proof that a rule accepts this key: built by [`OpenPolicy::check`] only.
@@ -116,8 +136,8 @@ impl AcceptedKey {
 /// under this rule, or the envelope was rewritten.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum PolicyRefusal {
-    /// The envelope claims a caller's key where a configured key is needed.
-    #[error("the envelope claims a customer key")]
+    /// The envelope mixes a caller's key with a configured one.
+    #[error("the envelope mixes a customer key with another")]
     CustomerKey,
     /// The managed key is never usable as a named key.
     #[error("the envelope uses the managed key as a named key")]
@@ -225,12 +245,20 @@ mod tests {
                 CustomerKey,
                 Some(No::CustomerKey),
             ),
+            ("customer key", Customer, "", CustomerKey, None),
             (
-                "customer key",
+                "customer key with a name",
+                Customer,
+                "app",
+                CustomerKey,
+                Some(No::CustomerKey),
+            ),
+            (
+                "customer key as named",
                 Customer,
                 "",
-                CustomerKey,
-                Some(No::NotAccepted),
+                NamedKey,
+                Some(No::CustomerKey),
             ),
         ];
         for (name, provider, id, mode, refusal) in cases {
@@ -270,6 +298,6 @@ mod tests {
         let accepted = policy(&["app"], Binding::None)
             .check(&wanted, Mode::NamedKey, Binding::None)
             .unwrap();
-        assert_eq!(accepted.key(), &wanted);
+        assert_eq!(accepted, Accepted::Configured(AcceptedKey(wanted)));
     }
 }

@@ -13,7 +13,8 @@ pub struct UnwrappedKey {
 }
 
 impl UnwrappedKey {
-    pub(super) fn new(data_key: DataKey) -> Self {
+    /// Takes over a data key that came out of its wrap; nothing is proven yet.
+    pub fn new(data_key: DataKey) -> Self {
         Self {
             data_key,
             proven: OnceLock::new(),

@@ -18,7 +18,7 @@ use crate::s3::xml::attributes::{Asked, Attribute, Attributes};
 
 /// See the module.
 pub async fn attributes(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let values = request.headers.get_all(ASKED).iter();
     let asked = Asked::parse(values.map(|value| value.to_str().unwrap_or_default()))?;
     let head =
@@ -109,7 +109,13 @@ fn shown(said: &HeaderMap) -> HeaderMap {
 const ASKED: &str = "x-amz-object-attributes";
 
 /// Headers of the request that the reads are sent with.
-const KEPT: &[&str] = &["x-amz-expected-bucket-owner", "x-amz-request-payer"];
+const KEPT: &[&str] = &[
+    "x-amz-expected-bucket-owner",
+    "x-amz-request-payer",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-server-side-encryption-customer-key-md5",
+];
 
 /// Headers of the answer (AWS, `GetObjectAttributes`).
 const SHOWN: &[&str] = &[

@@ -31,6 +31,7 @@ use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::etag::ETagStyle;
 use crate::s3::operation::Operation;
+use crate::s3::sse::{CustomerKey, SseError};
 use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::telemetry::metrics::{Direction, Metrics};
 use crate::telemetry::request_id::RequestId;
@@ -137,6 +138,13 @@ impl S3Request {
             (Some(bucket), Some(key)) => Ok((bucket, key)),
             (Some(_) | None, _) => Err(S3Error::new(ErrorCode::InvalidUri).into()),
         }
+    }
+
+    /// The caller's own key for the object (SSE-C), which may come over TLS only.
+    pub fn customer_key(&self) -> Result<Option<CustomerKey>, SseError> {
+        CustomerKey::parse(&self.headers)?
+            .map(|key| key.over(self.is_tls))
+            .transpose()
     }
 
     /// The rule for this bucket and key. Where there is none nothing is allowed.

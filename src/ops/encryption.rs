@@ -12,10 +12,13 @@ use crate::format::Metadata;
 use crate::format::{ClientContext, EnvelopeHead, KeyEnvelope, WrapKind, Wrapped};
 use crate::format::{ContentHeader, Ending, HeaderPrefix, Layout};
 use crate::keys::KeyError;
+use crate::keys::customer;
 use crate::keys::entropy::random_bytes;
 use crate::keys::types::{KeyRef, Mode};
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::headers::{self, HeaderError, METADATA_LEN_MAX};
+use crate::s3::headers::{
+    self, HeaderError, METADATA_LEN_MAX, SSE_CUSTOMER_ALGORITHM, SSE_CUSTOMER_KEY_MD5,
+};
 use crate::s3::sse::{self, CustomerKey, SseRequest};
 
 /// How a new object is stored.
@@ -28,9 +31,17 @@ pub enum Plan {
 
 /// The key-encryption key and everything else an envelope says.
 pub struct SealPlan {
-    key: KeyRef,
+    kek: Kek,
     mode: Mode,
     client_context: ClientContext,
+}
+
+/// What wraps the data key.
+enum Kek {
+    /// A configured key.
+    Configured(KeyRef),
+    /// The one in the request.
+    Customer(CustomerKey),
 }
 
 /// What an object is stored with, and the key that seals its body.
@@ -41,14 +52,11 @@ pub struct Sealing {
     pub content_key: FreshContentKey,
 }
 
-/// Refuses encryption headers that a read cannot have.
-pub fn check_read(headers: &HeaderMap) -> Result<(), Error> {
-    sse::refuse_on_read(headers)?;
-    // Ignored, they would make a client believe that its own key had opened the object.
-    match CustomerKey::parse(headers)? {
-        None => Ok(()),
-        Some(_) => Err(not_implemented(CUSTOMER_ALGORITHM)),
-    }
+/// Refuses encryption headers that a read cannot have, and a customer key that is none.
+pub fn check_read(request: &S3Request) -> Result<(), Error> {
+    sse::refuse_on_read(&request.headers)?;
+    request.customer_key()?;
+    Ok(())
 }
 
 /// Decides before a byte of the body is read; a provider is asked only for what may be used.
@@ -73,19 +81,14 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
             context,
             bucket_key: Some(false) | None,
         } => (Mode::NamedKey, key_id, context),
-        SseRequest::Customer(_) => {
-            return Err(not_implemented(CUSTOMER_ALGORITHM));
-        }
+        SseRequest::Customer(key) => return customer_plan(rule, key.over(request.is_tls)?),
     };
     if !rule.rule.allow.contains(&mode) {
         return Err(S3Error::new(ErrorCode::AccessDenied).into());
     }
     let key = match mode {
         Mode::Managed => cx.keys.describe(&cx.settings.managed_key).await?,
-        Mode::NamedKey => named_key(cx, request, rule, name.as_deref()).await?,
-        Mode::CustomerKey => {
-            return Err(not_implemented(CUSTOMER_ALGORITHM));
-        }
+        Mode::NamedKey | Mode::CustomerKey => named_key(cx, request, rule, name.as_deref()).await?,
     };
     let client_context = ClientContext::from_pairs(
         context
@@ -94,9 +97,21 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
     )
     .map_err(|_invalid| S3Error::new(ErrorCode::InvalidArgument))?;
     Ok(Plan::Sealed(SealPlan {
-        key,
+        kek: Kek::Configured(key),
         mode,
         client_context,
+    }))
+}
+
+/// The plan for an object under its writer's own key.
+fn customer_plan(rule: &ResolvedRule, key: CustomerKey) -> Result<Plan, Error> {
+    if !rule.rule.allow.contains(&Mode::CustomerKey) {
+        return Err(S3Error::new(ErrorCode::AccessDenied).into());
+    }
+    Ok(Plan::Sealed(SealPlan {
+        kek: Kek::Customer(key),
+        mode: Mode::CustomerKey,
+        client_context: ClientContext::default(),
     }))
 }
 
@@ -122,7 +137,7 @@ pub async fn own_plan(cx: &Cx, rule: &ResolvedRule) -> Result<Option<SealPlan>, 
         Mode::NamedKey | Mode::CustomerKey => &rule.rule.key,
     };
     Ok(Some(SealPlan {
-        key: cx.keys.describe(key).await?,
+        kek: Kek::Configured(cx.keys.describe(key).await?),
         mode,
         client_context: ClientContext::default(),
     }))
@@ -153,19 +168,22 @@ async fn named_key(
 }
 
 impl SealPlan {
-    /// The key-encryption key.
-    pub fn key(&self) -> &KeyRef {
-        &self.key
+    /// The key-encryption key, if it is a configured one.
+    pub fn key(&self) -> Option<&KeyRef> {
+        match &self.kek {
+            Kek::Configured(key) => Some(key),
+            Kek::Customer(_) => None,
+        }
     }
 
     /// What the envelope of one object begins with.
-    pub fn head(self, rule: &Rule) -> Result<EnvelopeHead, Error> {
+    pub fn head(&self, rule: &Rule) -> Result<EnvelopeHead, Error> {
         Ok(EnvelopeHead::new(
-            self.key,
+            self.key().cloned().unwrap_or_else(customer::key_ref),
             WrapKind::Direct,
             self.mode,
             rule.binding,
-            self.client_context,
+            self.client_context.clone(),
         )?)
     }
 
@@ -185,7 +203,12 @@ impl SealPlan {
         };
         let head = self.head(rule)?;
         let context = head.context(&prefix, rule.logical_bucket(bucket), object_key)?;
-        let fresh = cx.keys.generate(head.key(), &context).await?;
+        let fresh = match &self.kek {
+            Kek::Configured(key) => cx.keys.generate(key, &context).await?,
+            Kek::Customer(key) => {
+                customer::generate(key.expose(), &context).map_err(KeyError::from)?
+            }
+        };
         let (header, content_key) = ContentHeader::new(prefix, &fresh.data_key);
         let envelope = KeyEnvelope::new(head, Wrapped::Direct(fresh.wrapped))?;
         Ok(Sealing {
@@ -224,8 +247,13 @@ pub enum ShowContext {
     No,
 }
 
-/// Sets the encryption headers of a response: the mode shown is the mode used.
-pub fn show(headers: &mut HeaderMap, envelope: &KeyEnvelope, context: ShowContext) {
+/// Sets the encryption headers of the response to `request`: the mode shown is the mode used.
+pub fn show(
+    headers: &mut HeaderMap,
+    envelope: &KeyEnvelope,
+    context: ShowContext,
+    request: &S3Request,
+) {
     match envelope.head().mode() {
         Mode::Managed => insert_text(headers, "x-amz-server-side-encryption", "AES256"),
         Mode::NamedKey => {
@@ -238,8 +266,13 @@ pub fn show(headers: &mut HeaderMap, envelope: &KeyEnvelope, context: ShowContex
                 insert_text(headers, "x-amz-server-side-encryption-context", &value);
             }
         }
-        // Its headers echo the request's.
-        Mode::CustomerKey => {}
+        Mode::CustomerKey => {
+            for name in [SSE_CUSTOMER_ALGORITHM, SSE_CUSTOMER_KEY_MD5] {
+                if let Some(value) = request.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+        }
     }
 }
 
@@ -248,5 +281,3 @@ fn not_implemented(header: &'static str) -> Error {
         .detail("Header", header)
         .into()
 }
-
-const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";

@@ -31,7 +31,7 @@ use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
 /// See the module.
 pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let wanted = Wanted::parse(&request)?;
     read_again(cx, &request, rule, wanted).await
 }
@@ -196,7 +196,7 @@ async fn serve(
     }
     let size = single_plaintext_len(arrived.stored_len).map_err(StoredError::from)?;
     let mut headers = incoming::headers(cx, response.headers());
-    encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+    encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
     let opening = Opening {
         cx,
         key,
@@ -258,7 +258,12 @@ async fn serve_segmented(
         Wanted::Whole | Wanted::Range(_) | Wanted::Part(_) => wanted,
     };
     let mut headers = incoming::headers(cx, about.upstream);
-    encryption::show(&mut headers, &about.metadata.envelope, ShowContext::No);
+    encryption::show(
+        &mut headers,
+        &about.metadata.envelope,
+        ShowContext::No,
+        request,
+    );
     object.serve(wanted, headers, whole).await
 }
 

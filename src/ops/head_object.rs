@@ -26,7 +26,7 @@ use crate::s3::range::ContentRange;
 /// See the module.
 pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let wanted = Wanted::parse(&request)?;
     settled(|| head(cx, &request, rule, wanted)).await
 }
@@ -67,8 +67,8 @@ async fn head(
     let mut headers = incoming::headers(cx, response.headers());
     let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            stored::authorise(request, rule, &metadata.envelope)?;
-            encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+            stored::admit(request, rule, &metadata)?;
+            encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
             let size = announced_size(&metadata, response.headers(), stored_len)?;
             let is_segmented = metadata.header.prefix().layout() == Layout::Segmented;
             let is_part = is_segmented && matches!(wanted, Wanted::Part(_));
@@ -152,7 +152,7 @@ async fn with_trailer(
     let mut headers = incoming::headers(cx, response.headers());
     let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+            encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
             let size = announced_size(&metadata, response.headers(), stored_len)?;
             if metadata.header.prefix().layout() == Layout::Single {
                 let sealed = Sealed {
@@ -163,7 +163,7 @@ async fn with_trailer(
                 };
                 show_sealed(cx, sealed, &mut headers, response).await?;
             } else {
-                stored::authorise(request, rule, &metadata.envelope)?;
+                stored::admit(request, rule, &metadata)?;
                 if size.is_none() || rule.rule.verify_sizes {
                     let said = (response.headers(), stored_len);
                     let object = Object::new(cx, request, rule, &metadata, said).await?;

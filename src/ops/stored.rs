@@ -8,13 +8,16 @@ use http::HeaderMap;
 use super::context::{Cx, S3Request};
 use super::policy::ResolvedRule;
 use crate::config::rules::Encryption;
-use crate::error::{Error, StoredError};
+use crate::error::{CustomerKeyRefusal, Error, StoredError};
 use crate::format::{ContentHeader, ContentKey, KeyEnvelope, Metadata, Wrapped};
-use crate::keys::policy::AcceptedKey;
+use crate::keys::KeyError;
+use crate::keys::customer::{self, CustomerKeyError};
+use crate::keys::policy::{Accepted, AcceptedKey};
 use crate::keys::service::UnwrapRequest;
-use crate::keys::types::Mode;
+use crate::keys::types::{DataKey, Mode, WrapContext, WrappedDataKey};
 use crate::keys::unwrapped::UnwrappedKey;
 use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::sse::CustomerKey;
 
 /// What is stored under a key.
 pub enum Stored {
@@ -58,14 +61,20 @@ pub fn authorise(
     request: &S3Request,
     rule: &ResolvedRule,
     envelope: &KeyEnvelope,
-) -> Result<AcceptedKey, Error> {
+) -> Result<AcceptedKek, Error> {
     let head = envelope.head();
     let accepted = rule
         .open
         .check(head.key(), head.mode(), head.binding())
         .map_err(StoredError::from)?;
+    let accepted = match (accepted, request.customer_key()?) {
+        (Accepted::Customer, Some(key)) => return Ok(AcceptedKek::Customer(key)),
+        (Accepted::Customer, None) => return Err(CustomerKeyRefusal::Missing.into()),
+        (Accepted::Configured(_), Some(_)) => return Err(CustomerKeyRefusal::NotApplicable.into()),
+        (Accepted::Configured(accepted), None) => AcceptedKek::Configured(accepted),
+    };
     match (head.mode(), &request.caller) {
-        (Mode::Managed, _) => Ok(accepted),
+        (Mode::Managed | Mode::CustomerKey, _) => Ok(accepted),
         (Mode::NamedKey, Some(caller)) if caller.may_use(head.key()) => Ok(accepted),
         (Mode::NamedKey, Some(_)) => Err(S3Error::new(ErrorCode::AccessDenied).into()),
         (Mode::NamedKey, None) => Err(S3Error::with_message(
@@ -74,8 +83,26 @@ pub fn authorise(
              Signature Version 4.",
         )
         .into()),
-        (Mode::CustomerKey, _) => Err(not_yet("SSE-C objects").into()),
     }
+}
+
+/// What opens an object, once it may.
+pub enum AcceptedKek {
+    /// A configured key.
+    Configured(AcceptedKey),
+    /// The one in the request, which nobody has tried yet.
+    Customer(CustomerKey),
+}
+
+/// As [`authorise`], for answers that need no data key: whoever has not the key of an SSE-C object
+/// is not told about it either.
+pub fn admit(request: &S3Request, rule: &ResolvedRule, metadata: &Metadata) -> Result<(), Error> {
+    let AcceptedKek::Customer(key) = authorise(request, rule, &metadata.envelope)? else {
+        return Ok(());
+    };
+    let (wrapped, context) = wrap(request, rule, &metadata.header, &metadata.envelope)?;
+    unwrap_customer(&key, wrapped, &context)?;
+    Ok(())
 }
 
 /// Unwraps the data key and checks the commitment: from here on the header is proven.
@@ -100,16 +127,15 @@ pub async fn unwrap(
     header: &ContentHeader,
     envelope: &KeyEnvelope,
 ) -> Result<Arc<UnwrappedKey>, Error> {
-    let key = authorise(request, rule, envelope)?;
-    let (bucket, object_key) = request.object()?;
-    let Wrapped::Direct(wrapped) = envelope.wrapped() else {
-        return Err(not_yet("Bucket keys").into());
+    let opener = authorise(request, rule, envelope)?;
+    let (wrapped, context) = wrap(request, rule, header, envelope)?;
+    let key = match opener {
+        AcceptedKek::Configured(key) => key,
+        AcceptedKek::Customer(key) => {
+            let data_key = unwrap_customer(&key, wrapped, &context)?;
+            return Ok(Arc::new(UnwrappedKey::new(data_key)));
+        }
     };
-    let logical_bucket = rule.rule.logical_bucket(bucket);
-    let context = envelope
-        .head()
-        .context(header.prefix(), logical_bucket, object_key)
-        .map_err(|error| StoredError::Metadata(error.into()))?;
     Ok(cx
         .keys
         .unwrap(UnwrapRequest {
@@ -125,6 +151,36 @@ pub async fn unwrap(
         })
         .await
         .map_err(StoredError::Unwrap)?)
+}
+
+/// The wrap in an envelope, and what it is bound to.
+fn wrap<'a>(
+    request: &S3Request,
+    rule: &ResolvedRule,
+    header: &ContentHeader,
+    envelope: &'a KeyEnvelope,
+) -> Result<(&'a WrappedDataKey, WrapContext), Error> {
+    let (bucket, object_key) = request.object()?;
+    let Wrapped::Direct(wrapped) = envelope.wrapped() else {
+        return Err(not_yet("Bucket keys").into());
+    };
+    let logical_bucket = rule.rule.logical_bucket(bucket);
+    let context = envelope
+        .head()
+        .context(header.prefix(), logical_bucket, object_key)
+        .map_err(|error| StoredError::Metadata(error.into()))?;
+    Ok((wrapped, context))
+}
+
+fn unwrap_customer(
+    key: &CustomerKey,
+    wrapped: &WrappedDataKey,
+    context: &WrapContext,
+) -> Result<DataKey, Error> {
+    customer::unwrap(key.expose(), wrapped, context).map_err(|error| match error {
+        CustomerKeyError::Malformed => StoredError::Unwrap(KeyError::Malformed).into(),
+        CustomerKeyError::Wrong => CustomerKeyRefusal::Wrong.into(),
+    })
 }
 
 fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64) -> bool {

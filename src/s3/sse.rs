@@ -69,14 +69,6 @@ impl SseRequest {
         }
     }
 
-    /// Refuses a customer key that came over a connection without TLS.
-    pub fn check_transport(&self, tls: bool) -> Result<(), SseError> {
-        match self {
-            Self::Customer(_) if !tls => Err(SseError::CustomerKeyInClear),
-            Self::None | Self::Managed | Self::Named { .. } | Self::Customer(_) => Ok(()),
-        }
-    }
-
     fn named(headers: &HeaderMap) -> Result<Self, SseError> {
         let key_id = single(headers, &SSE_KMS_KEY_ID)?;
         if key_id.is_some_and(|id| id.is_empty() || id.len() > KEY_ID_LEN_MAX) {
@@ -117,6 +109,15 @@ impl CustomerKey {
             &COPY_SOURCE_SSE_CUSTOMER_KEY,
             &COPY_SOURCE_SSE_CUSTOMER_KEY_MD5,
         )
+    }
+
+    /// The key, unless it came over a connection without TLS.
+    pub fn over(self, is_tls: bool) -> Result<Self, SseError> {
+        if is_tls {
+            Ok(self)
+        } else {
+            Err(SseError::CustomerKeyInClear)
+        }
     }
 
     /// The key bytes: for unwrapping and wrapping a data key only.

@@ -22,6 +22,7 @@
 mod commands;
 mod copies;
 mod cors;
+mod customer_keys;
 mod deletions;
 mod docs;
 mod faults;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::*;
 use crate::keys::local::{Change, LocalProvider, Material, NewKey, WhenMissing, update};
 use crate::keys::observer::NoObserver;
-use crate::keys::policy::{AcceptedKeys, OpenPolicy};
+use crate::keys::policy::{Accepted, AcceptedKeys, OpenPolicy};
 use crate::keys::test_support::{ALIAS, FaultyProvider, context};
 use crate::keys::types::{Binding, Mode, ProviderKind};
 
@@ -115,7 +115,10 @@ fn accepted(key: &KeyRef) -> AcceptedKey {
         accepted: AcceptedKeys::new(None, [key.into()]),
         least_binding: Binding::None,
     };
-    policy.check(key, Mode::NamedKey, Binding::None).unwrap()
+    match policy.check(key, Mode::NamedKey, Binding::None).unwrap() {
+        Accepted::Configured(key) => key,
+        Accepted::Customer => panic!("a configured key"),
+    }
 }
 
 struct Stored {

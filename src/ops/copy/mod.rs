@@ -28,7 +28,11 @@ use crate::error::Error;
 use crate::format::Metadata;
 use crate::s3::copy_source::CopySource;
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::headers::is_metadata;
+use crate::s3::headers::{
+    COPY_SOURCE_SSE_CUSTOMER_ALGORITHM, COPY_SOURCE_SSE_CUSTOMER_KEY,
+    COPY_SOURCE_SSE_CUSTOMER_KEY_MD5, SSE_CUSTOMER_ALGORITHM, SSE_CUSTOMER_KEY,
+    SSE_CUSTOMER_KEY_MD5, is_metadata,
+};
 use crate::s3::operation::Operation;
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
 use crate::s3::sse::CustomerKey;
@@ -120,7 +124,7 @@ async fn sealed_size(
     metadata: &Metadata,
     (headers, stored_len): (&HeaderMap, u64),
 ) -> Result<u64, Error> {
-    stored::authorise(reading, rule, &metadata.envelope)?;
+    stored::admit(reading, rule, metadata)?;
     if let Some(size) = announced_size(metadata, headers, stored_len)? {
         return Ok(size);
     }
@@ -139,10 +143,8 @@ fn stored_len(headers: &HeaderMap) -> Option<u64> {
 impl Reading {
     /// What `request` is a copy of, if its caller may read that bucket.
     pub fn parse(request: &S3Request) -> Result<Self, Error> {
-        if CustomerKey::parse_copy_source(&request.headers)?.is_some() {
-            let header = "x-amz-copy-source-server-side-encryption-customer-algorithm";
-            let error = S3Error::new(ErrorCode::NotImplemented).detail("Header", header);
-            return Err(error.into());
+        if let Some(key) = CustomerKey::parse_copy_source(&request.headers)? {
+            key.over(request.is_tls)?;
         }
         let name = CopySource::parse(&request.headers)?;
         let request = reading(request, &name)?;
@@ -171,6 +173,15 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
         (
             "x-amz-source-expected-bucket-owner",
             HeaderName::from_static("x-amz-expected-bucket-owner"),
+        ),
+        (
+            COPY_SOURCE_SSE_CUSTOMER_ALGORITHM.as_str(),
+            SSE_CUSTOMER_ALGORITHM,
+        ),
+        (COPY_SOURCE_SSE_CUSTOMER_KEY.as_str(), SSE_CUSTOMER_KEY),
+        (
+            COPY_SOURCE_SSE_CUSTOMER_KEY_MD5.as_str(),
+            SSE_CUSTOMER_KEY_MD5,
         ),
     ] {
         if let Some(value) = request.headers.get(from) {

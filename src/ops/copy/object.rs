@@ -202,7 +202,7 @@ impl Copy {
         }
         let mut headers = stored.headers().clone();
         if let Some(envelope) = envelope {
-            encryption::show(&mut headers, &envelope, ShowContext::Yes);
+            encryption::show(&mut headers, &envelope, ShowContext::Yes, request);
         }
         let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
         let done = server_side::Done {
@@ -272,4 +272,5 @@ const CHANGES: &[&str] = &[
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-customer-algorithm",
 ];

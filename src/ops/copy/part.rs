@@ -16,7 +16,7 @@ use crate::keys::entropy::random_bytes;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, ShowContext};
 use crate::ops::incoming::{insert_text, respond};
-use crate::ops::multipart::{Upload, no_such_upload, upstream_query};
+use crate::ops::multipart::{Upload, cannot_seal, upstream_query};
 use crate::ops::outgoing::{self, BodyHeaders};
 use crate::ops::read::{self, settled};
 use crate::ops::store::{self, seal_failed, too_large};
@@ -29,13 +29,13 @@ use crate::s3::xml::copy::CopyResult;
 /// See the module.
 pub async fn upload_part_copy(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let part = read::part_number(&request)?.and_then(PartNumber::new);
     let part = part.ok_or_else(|| S3Error::new(ErrorCode::InvalidArgument))?;
     request.document(cx, 0).await?;
     let upload = Upload::find(cx, &request, rule).await?;
     if matches!(upload, Upload::Unknown { .. }) {
-        return Err(no_such_upload().into());
+        return Err(cannot_seal(&request));
     }
     settled(|| copy(cx, &request, &upload, part)).await
 }
@@ -66,7 +66,13 @@ async fn copy(
     if !stored.status().is_success() {
         return Ok(stored);
     }
-    Ok(answer(cx, upload, &source, stored.headers().clone()))
+    Ok(answer(
+        cx,
+        request,
+        upload,
+        &source,
+        stored.headers().clone(),
+    ))
 }
 
 async fn store_part(
@@ -89,7 +95,13 @@ async fn store_part(
 }
 
 /// What the client is told: `headers` are those of the part that was stored.
-fn answer(cx: &Cx, upload: &Upload, source: &Source<'_>, mut headers: HeaderMap) -> Response<Body> {
+fn answer(
+    cx: &Cx,
+    request: &S3Request,
+    upload: &Upload,
+    source: &Source<'_>,
+    mut headers: HeaderMap,
+) -> Response<Body> {
     let etag = text(headers.remove(ETAG)).unwrap_or_default();
     let checksum = upload.checksum().and_then(|algorithm| {
         let value = text(headers.remove(algorithm.header()))?;
@@ -99,7 +111,12 @@ fn answer(cx: &Cx, upload: &Upload, source: &Source<'_>, mut headers: HeaderMap)
         headers.remove(name);
     }
     if let Upload::Sealed(upload) = upload {
-        encryption::show(&mut headers, &upload.fields.envelope, ShowContext::No);
+        encryption::show(
+            &mut headers,
+            &upload.fields.envelope,
+            ShowContext::No,
+            request,
+        );
     }
     source.show_version(&mut headers);
     insert_text(&mut headers, "content-type", "application/xml");

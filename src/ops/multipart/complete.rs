@@ -7,7 +7,7 @@ use hyper::Response;
 
 use super::list_parts::{PARTS_PAGE_LEN_MAX, UNREADABLE};
 use super::state::Named;
-use super::{SealedUpload, Upload, no_such_upload, upstream_query};
+use super::{SealedUpload, Upload, cannot_seal, upstream_query};
 use crate::body::Body;
 use crate::body::idle::Received;
 use crate::body::seal::algorithm_of;
@@ -37,7 +37,7 @@ use crate::upstream::request::{Payload, UpstreamRequest};
 /// See the module.
 pub async fn complete(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let upload = Upload::find(cx, &request, rule).await?;
     let document = request.document(cx, COMPLETION_LEN_MAX).await?;
     let (document, _proof) = document.ok_or_else(malformed)?;
@@ -295,8 +295,8 @@ impl Completing<'_> {
             return Ok(None);
         }
         let Upload::Sealed(upload) = self.upload else {
-            // Another replica knows the key.
-            return Err(no_such_upload().into());
+            // Another replica knows the key, or the client.
+            return Err(cannot_seal(self.request));
         };
         let next = PartNumber::new(last.number + 1).ok_or_else(malformed)?;
         let cipher = self.cx.settings.cipher;
@@ -369,7 +369,12 @@ impl Completing<'_> {
                 upstream_id,
             };
             named.forget(self.cx).await;
-            encryption::show(&mut headers, &upload.fields.envelope, ShowContext::No);
+            encryption::show(
+                &mut headers,
+                &upload.fields.envelope,
+                ShowContext::No,
+                self.request,
+            );
         }
         insert_text(&mut headers, "content-type", "application/xml");
         let location = self.location();

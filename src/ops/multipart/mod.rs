@@ -15,9 +15,10 @@ use super::policy::ResolvedRule;
 use super::stored;
 use crate::body::seal::algorithm_of;
 use crate::config::rules::Encryption;
-use crate::error::{Error, StoredError};
+use crate::error::{CustomerKeyRefusal, Error, StoredError};
 use crate::format::{ContentKey, UPLOAD_ID_PREFIX, UploadFields, UploadId, UploadIdError};
 use crate::keys::KeyError;
+use crate::keys::types::Mode;
 use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::query::Query;
@@ -32,7 +33,8 @@ pub enum Upload {
         /// The upstream's id, which the client has too.
         upstream_id: String,
     },
-    /// A bare upstream id that this replica has not seen: its parts are sealed, but not by us.
+    /// One whose parts are sealed, but not by us: a bare upstream id that this replica has not
+    /// seen, or an upload under a customer key that is not in the request.
     Unknown {
         /// The upstream's id, which the client has too.
         upstream_id: String,
@@ -132,6 +134,13 @@ impl Upload {
         if fields.created.saturating_add(age) < now {
             return Err(no_such_upload().into());
         }
+        let is_customers = fields.envelope.head().mode() == Mode::CustomerKey;
+        // Nothing of the id is proven without the key: it is as good as a bare one.
+        if is_customers && request.customer_key()?.is_none() {
+            return Ok(Self::Unknown {
+                upstream_id: id.upstream_id().to_owned(),
+            });
+        }
         let unwrapped = stored::unwrap(cx, request, rule, &fields.header, &fields.envelope)
             .await
             .map_err(of_the_id)?;
@@ -184,9 +193,20 @@ fn refused(error: UploadIdError) -> Error {
     no_such_upload().into()
 }
 
+/// Why nothing can be sealed for an [`Upload::Unknown`].
+pub(in crate::ops) fn cannot_seal(request: &S3Request) -> Error {
+    match shown_id(request) {
+        Ok(id) if id.starts_with(UPLOAD_ID_PREFIX) => CustomerKeyRefusal::UploadMissing.into(),
+        Ok(_) | Err(_) => no_such_upload().into(),
+    }
+}
+
 /// What is wrong with an envelope in an id is the client's fault, other than in an object; an
 /// outage is nobody's.
 fn of_the_id(error: Error) -> Error {
+    if let Error::CustomerKey(CustomerKeyRefusal::Wrong) = error {
+        return CustomerKeyRefusal::UploadWrong.into();
+    }
     let Error::Stored(cause) = &error else {
         return error;
     };

@@ -3,7 +3,7 @@
 use http::Method;
 use hyper::Response;
 
-use super::{Upload, no_such_upload, upstream_query};
+use super::{Upload, cannot_seal, upstream_query};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
 use crate::error::Error;
@@ -21,7 +21,7 @@ use crate::s3::headers::X_AMZ_CHECKSUM_TYPE;
 /// See the module.
 pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    encryption::check_read(&request.headers)?;
+    encryption::check_read(&request)?;
     let part = read::part_number(&request)?.and_then(PartNumber::new);
     let part = part.ok_or_else(|| S3Error::new(ErrorCode::InvalidArgument))?;
     let verifier = request.payload_verifier()?;
@@ -37,7 +37,7 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
     let body = request.claimed_body(cx, verifier)?;
     let mut response = match &upload {
         Upload::Plain { .. } => store::send_plain(cx, upstream, body, len).await?,
-        Upload::Unknown { .. } => return Err(no_such_upload().into()),
+        Upload::Unknown { .. } => return Err(cannot_seal(&request)),
         Upload::Sealed(upload) => {
             let salt = random_bytes().map_err(KeyError::from)?;
             let cipher = cx.settings.cipher;
@@ -51,7 +51,7 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
         && response.status().is_success()
     {
         let envelope = &upload.fields.envelope;
-        encryption::show(response.headers_mut(), envelope, ShowContext::No);
+        encryption::show(response.headers_mut(), envelope, ShowContext::No, &request);
     }
     Ok(response)
 }

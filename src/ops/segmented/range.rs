@@ -156,7 +156,7 @@ pub async fn warm(
         }
     }
     let mut headers = incoming::headers(cx, data.headers());
-    encryption::show(&mut headers, &metadata.envelope, ShowContext::No);
+    encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
     if matches!(wanted, Wanted::Part(_)) {
         show_count(&mut headers, &proven.layout);
     }

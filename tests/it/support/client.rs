@@ -1,6 +1,7 @@
 //! A raw S3 client: every header and byte is the test's, the signature is aws-sigv4's.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -12,9 +13,11 @@ use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use s3seal::upstream::client::tls_config;
 
 /// An access key with its secret.
 #[derive(Clone, Copy)]
@@ -29,8 +32,9 @@ pub struct Identity {
 #[derive(Clone)]
 pub struct Client {
     address: SocketAddr,
+    scheme: &'static str,
     identity: Identity,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A whole response.
@@ -71,14 +75,35 @@ pub enum PayloadHash {
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr, identity: Identity) -> Self {
+        Self::trusting(address, "http", identity, None)
+    }
+
+    /// A client of the server at `address`, which has this certificate (PEM).
+    pub fn over_tls(address: SocketAddr, identity: Identity, certificate: &Path) -> Self {
+        Self::trusting(address, "https", identity, Some(certificate))
+    }
+
+    fn trusting(
+        address: SocketAddr,
+        scheme: &'static str,
+        identity: Identity,
+        certificate: Option<&Path>,
+    ) -> Self {
+        let tls = tls_config(certificate, false).unwrap();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
         Self {
             address,
+            scheme,
             identity,
             // A connection for each request: a server may close a kept one just as it is reused,
             // and what the test then sees is neither an answer nor a fault.
             http: HttpClient::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
-                .build_http(),
+                .build(connector),
         }
     }
 
@@ -191,7 +216,8 @@ impl Draft {
 
     /// The signed request, for tests that change it afterwards.
     pub fn build(self) -> Request<Full<Bytes>> {
-        let mut url = format!("http://{}{}", self.client.address, self.target);
+        let (scheme, address) = (self.client.scheme, self.client.address);
+        let mut url = format!("{scheme}://{address}{}", self.target);
         let mut headers = self.headers.clone();
         let host = self.host.clone();
         let host = host.unwrap_or_else(|| self.client.address.to_string());

@@ -64,6 +64,8 @@ pub struct Options {
     pub tables: String,
     /// Who the proxy is to the upstream; [`UPSTREAM`] where `None`.
     pub identity: Option<Identity>,
+    /// Whether clients come over TLS.
+    pub tls: bool,
 }
 
 impl Proxy {
@@ -83,6 +85,7 @@ impl Proxy {
     }
 
     async fn start_in(dir: TempDir, upstream: SocketAddr, options: Options) -> Self {
+        make_certificate(dir.path());
         let path = dir.path().join("config.toml");
         std::fs::write(&path, configuration(upstream, &options)).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();
@@ -104,6 +107,11 @@ impl Proxy {
     /// A client that signs as [`APP`].
     pub fn client(&self) -> Client {
         Client::new(self.address, APP)
+    }
+
+    /// The same over TLS, which has to be on.
+    pub fn tls_client(&self) -> Client {
+        Client::over_tls(self.address, APP, &self.dir.path().join("tls.crt"))
     }
 
     /// The keyring in use.
@@ -136,6 +144,12 @@ impl Proxy {
     }
 }
 
+fn make_certificate(dir: &Path) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(dir.join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(dir.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+}
+
 fn make_keyring(path: &Path) {
     for id in ["default", "managed", "tenant"] {
         let key = NewKey {
@@ -159,7 +173,13 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
         encryption,
         tables,
         identity,
+        tls,
     } = options;
+    let tls = if *tls {
+        "tls = { certificate = \"tls.crt\", private_key = \"tls.key\" }"
+    } else {
+        ""
+    };
     let encryption = if encryption.is_empty() {
         "named-key"
     } else {
@@ -175,6 +195,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
 {tables}
 [listen]
 address = "127.0.0.1:0"
+{tls}
 {listen}
 [admin]
 address = "127.0.0.2:0"

@@ -22,7 +22,7 @@ use crate::ops::encryption::{self, SealPlan, ShowContext, add_metadata};
 use crate::ops::incoming::{self, Late, insert_text};
 use crate::ops::outgoing;
 use crate::ops::policy::ResolvedRule;
-use crate::ops::stored;
+use crate::ops::stored::{self, AcceptedKek};
 use crate::s3::copy_source::Directive;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::xml::copy::copied;
@@ -70,7 +70,8 @@ pub(super) fn may_share(
         .rule
         .rule
         .logical_bucket(source.reading.name.bucket());
-    let same_key = KeyId::from(plan.key()) == KeyId::from(metadata.envelope.head().key());
+    let origin_key = KeyId::from(metadata.envelope.head().key());
+    let same_key = plan.key().map(KeyId::from) == Some(origin_key);
     let is_direct = matches!(metadata.envelope.wrapped(), Wrapped::Direct(_));
     same_key && is_direct && (origin == destination || rule.rule.copy == CopyPolicy::ServerSide)
 }
@@ -135,7 +136,12 @@ impl Job<'_> {
             return Ok(copied);
         };
         ensure_tags(self.cx, self.request, &done.headers, tags.as_deref()).await?;
-        encryption::show(&mut done.headers, &metadata.envelope, ShowContext::Yes);
+        encryption::show(
+            &mut done.headers,
+            &metadata.envelope,
+            ShowContext::Yes,
+            self.request,
+        );
         Ok(Copied::Done(done))
     }
 
@@ -144,7 +150,10 @@ impl Job<'_> {
         let source = self.source;
         let envelope = &self.metadata.envelope;
         let prefix = self.metadata.header.prefix();
-        let from = stored::authorise(&source.reading.request, source.rule, envelope)?;
+        let opener = stored::authorise(&source.reading.request, source.rule, envelope)?;
+        let AcceptedKek::Configured(from) = opener else {
+            return Err(S3Error::new(ErrorCode::InternalError).into());
+        };
         let origin = source
             .rule
             .rule
