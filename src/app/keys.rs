@@ -50,6 +50,7 @@ pub(super) fn key_service(
         default: Some(keys.default.clone()),
         managed: Some(keys.managed.clone()),
         cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?,
+        bucket_key_lifetime: keys.bucket_keys.lifetime,
         ..KeyServiceSettings::default()
     };
     let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));

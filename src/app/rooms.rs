@@ -9,12 +9,16 @@ use super::{StartError, new_metrics, now};
 use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::crypto::BulkCipherName;
+use crate::config::keys::{BucketKeysEnabled, RegistryPlace};
 use crate::config::upstream::{EtagStyle, ListSizes, UpstreamChecksum};
 use crate::format::BulkCipher;
 use crate::keys::KeyService;
-use crate::ops::context::{Cx, Settings};
+use crate::keys::bucket_keys::file::RegistryFolder;
+use crate::keys::bucket_keys::registry::RegistryStore;
+use crate::ops::context::{BucketKeyUse, Cx, Settings};
 use crate::ops::copy::conditions::CopyConditions;
 use crate::ops::cors::KnownCors;
+use crate::ops::key_registry::S3Registry;
 use crate::ops::layouts::Layouts;
 use crate::ops::listed_sizes::KnownSizes;
 use crate::ops::multipart::known::KnownUploads;
@@ -45,6 +49,9 @@ impl Rooms {
         let (keys, keyrings) = key_service(&config.keys, &metrics)?;
         let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
         let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
+        if let Some(registry) = registry(config, &upstream) {
+            keys.set_registry(registry);
+        }
         keys.probe().await?;
         let rooms = Self {
             upstream,
@@ -87,6 +94,7 @@ fn settings(config: &Config) -> Settings {
         cipher: bulk_cipher(config.crypto.bulk_cipher),
         upstream_checksum: config.upstream.checksum == UpstreamChecksum::Crc64Nvme,
         managed_key: config.keys.managed.clone(),
+        bucket_keys: bucket_key_use(config.keys.bucket_keys.enabled),
         client_head: config.listen.header_timeout,
         client_idle: config.listen.idle_timeout,
         upload_max_age: config.uploads.max_age,
@@ -105,6 +113,24 @@ pub async fn operator(config: Config) -> Result<Cx, StartError> {
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
     let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
     Ok(plan.build())
+}
+
+fn bucket_key_use(enabled: BucketKeysEnabled) -> BucketKeyUse {
+    BucketKeyUse {
+        local: enabled == BucketKeysEnabled::Always,
+        remote: enabled != BucketKeysEnabled::Never,
+    }
+}
+
+/// Where the registry of bucket keys is, if there is one.
+fn registry(config: &Config, upstream: &UpstreamPlan) -> Option<Arc<dyn RegistryStore>> {
+    Some(match config.keys.bucket_keys.registry.as_ref()? {
+        RegistryPlace::Folder(path) => Arc::new(RegistryFolder::new(path.clone())),
+        RegistryPlace::S3(place) => {
+            let checksum = config.upstream.checksum == UpstreamChecksum::Crc64Nvme;
+            Arc::new(S3Registry::new(upstream.build(), place.clone(), checksum))
+        }
+    })
 }
 
 fn etag_style(style: EtagStyle) -> ETagStyle {

@@ -2,14 +2,13 @@
 //! page, so that a run that was killed goes on where it was.
 
 pub mod checkpoint;
-pub mod walk;
 
 use std::ops::ControlFlow;
 
 use futures_util::stream::{self, StreamExt};
 
 use self::checkpoint::{Checkpoint, CheckpointError};
-use self::walk::{Walk, WalkError};
+use crate::upstream::walk::{Walk, WalkError};
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

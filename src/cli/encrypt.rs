@@ -12,11 +12,11 @@ use serde::Serialize;
 use super::{CommandError, check_config};
 use crate::app::{self, with_causes};
 use crate::bulk::checkpoint::{Checkpoint, Place, Task};
-use crate::bulk::walk::Walk;
 use crate::bulk::{Ended, each};
 use crate::error::{Error, Fault};
 use crate::ops::context::Cx;
 use crate::ops::in_place::{self, Manner, Outcome};
+use crate::upstream::walk::Walk;
 
 /// Arguments of `encrypt`.
 #[derive(Debug, clap::Args)]

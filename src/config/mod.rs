@@ -32,7 +32,7 @@ use serde::de::DeserializeOwned;
 
 use clients::Clients;
 use crypto::Crypto;
-use keys::Keys;
+use keys::{Keys, RegistryPlace};
 use listen::{Admin, Listen};
 use log::Log;
 use rules::Rules;
@@ -92,7 +92,11 @@ impl Config {
 
     /// Buckets that only the proxy itself uses.
     pub fn own_buckets(&self) -> HashSet<String> {
-        let places = self.uploads.state.iter();
+        let registry = match &self.keys.bucket_keys.registry {
+            Some(RegistryPlace::S3(place)) => Some(place),
+            Some(RegistryPlace::Folder(_)) | None => None,
+        };
+        let places = self.uploads.state.iter().chain(registry);
         places.map(|place| place.bucket.clone()).collect()
     }
 

@@ -27,6 +27,8 @@ pub struct Rule {
     pub encryption: Encryption,
     /// Named key for writers that name none.
     pub key: String,
+    /// Whether bucket keys are used for writers that do not say; as for all rules where `None`.
+    pub bucket_keys: Option<bool>,
     /// Modes that writers may ask for.
     pub allow: Vec<Mode>,
     /// Named keys that writers may ask for, `key` included.
@@ -160,6 +162,7 @@ struct RuleTable {
     prefix: Option<String>,
     encryption: Encryption,
     key: Option<String>,
+    bucket_keys: Option<bool>,
     allow: Option<Vec<ModeName>>,
     keys: Option<Vec<String>>,
     accept_keys: Option<Vec<String>>,
@@ -276,6 +279,7 @@ fn rule(key: &str, table: RuleTable, keys: &Keys, check: &mut Check<'_>) -> Rule
         prefix: table.prefix,
         encryption: table.encryption,
         key: own_key,
+        bucket_keys: table.bucket_keys,
         allow,
         keys: named,
         accept_keys: Vec::new(),

@@ -509,16 +509,6 @@ fn what_this_version_cannot_do_is_refused() {
             "keys.cache.serve_stale_seconds",
         ),
         (
-            "S3SEAL_KEYS__BUCKET_KEYS__ENABLED",
-            "true".to_owned(),
-            "keys.bucket_keys.enabled",
-        ),
-        (
-            "S3SEAL_KEYS__BUCKET_KEYS__REGISTRY",
-            "file".to_owned(),
-            "keys.bucket_keys.registry",
-        ),
-        (
             "S3SEAL_UPSTREAM__EQUAL_PARTS",
             "true".to_owned(),
             "upstream.equal_parts",

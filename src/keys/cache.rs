@@ -15,8 +15,6 @@ use thiserror::Error;
 
 use crate::keys::policy::KeyId;
 use crate::keys::provider::KeyError;
-use crate::keys::types::DataKey;
-use crate::keys::unwrapped::UnwrappedKey;
 
 /// How long and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +53,9 @@ pub struct CacheSettingsError(Duration);
 pub(super) struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// SHA-256 over content header, key envelope, context and the principal's key grant, each
-    /// behind its length so that no two lists of parts read the same.
-    pub(super) fn of(parts: [&[u8]; 4]) -> Self {
+    /// SHA-256 over what decided (for a data key: content header, key envelope, context and the
+    /// principal's key grant), each part behind its length so that no two lists read the same.
+    pub(super) fn of(parts: &[&[u8]]) -> Self {
         let mut hash = digest::Context::new(&digest::SHA256);
         for part in parts {
             hash.update(&(part.len() as u64).to_be_bytes());
@@ -71,21 +69,30 @@ impl CacheKey {
     }
 }
 
-/// The cache itself.
-#[derive(Debug)]
-pub(super) struct KeyCache {
-    entries: Cache<CacheKey, CachedKey>,
+/// The cache itself, of data keys or of bucket keys.
+pub(super) struct KeyCache<K> {
+    entries: Cache<CacheKey, CachedKey<K>>,
     /// How often something was purged: an unwrap that a purge overtook must not stay.
     purges: AtomicU64,
 }
 
-#[derive(Clone, Debug)]
-struct CachedKey {
+#[derive(Debug)]
+struct CachedKey<K> {
     wrapped_by: Arc<KeyId>,
-    unwrapped: Arc<UnwrappedKey>,
+    unwrapped: Arc<K>,
 }
 
-impl KeyCache {
+// Derived, it would ask for keys that can be cloned.
+impl<K> Clone for CachedKey<K> {
+    fn clone(&self) -> Self {
+        Self {
+            wrapped_by: Arc::clone(&self.wrapped_by),
+            unwrapped: Arc::clone(&self.unwrapped),
+        }
+    }
+}
+
+impl<K: Send + Sync + 'static> KeyCache<K> {
     pub(super) fn new(settings: CacheSettings) -> Self {
         let entries = Cache::builder()
             .max_capacity(settings.max_entries)
@@ -104,18 +111,22 @@ impl KeyCache {
         &self,
         key: CacheKey,
         wrapped_by: KeyId,
-        unwrap: impl Future<Output = Result<DataKey, KeyError>>,
-    ) -> (Result<Arc<UnwrappedKey>, KeyError>, bool) {
+        unwrap: impl Future<Output = Result<K, KeyError>>,
+    ) -> (Result<Arc<K>, KeyError>, bool) {
+        if let Some(cached) = self.entries.get(&key).await {
+            return (Ok(cached.unwrapped), true);
+        }
         let purges = self.purges.load(Ordering::Acquire);
         let mut hit = true;
         let fill = async {
             hit = false;
-            unwrap.await.map(|data_key| CachedKey {
+            unwrap.await.map(|unwrapped| CachedKey {
                 wrapped_by: Arc::new(wrapped_by),
-                unwrapped: Arc::new(UnwrappedKey::new(data_key)),
+                unwrapped: Arc::new(unwrapped),
             })
         };
-        let found = self.entries.try_get_with(key, fill).await;
+        // Boxed: a hit does not carry the weight of a miss.
+        let found = Box::pin(self.entries.try_get_with(key, fill)).await;
         if purges != self.purges.load(Ordering::Acquire) {
             self.entries.invalidate(&key).await;
         }

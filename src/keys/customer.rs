@@ -29,10 +29,19 @@ pub fn generate(
     context: &WrapContext,
 ) -> Result<FreshDataKey, EntropyError> {
     let data_key = DataKey::new(*random_bytes()?);
+    let wrapped = wrap(customer_key, &data_key, context)?;
+    Ok(FreshDataKey { data_key, wrapped })
+}
+
+/// Wraps a data key under the caller's.
+pub fn wrap(
+    customer_key: &[u8; 32],
+    data_key: &DataKey,
+    context: &WrapContext,
+) -> Result<WrappedDataKey, EntropyError> {
     let salt = random_bytes()?;
     let (info, context) = (WrapInfo::Customer, &context.bytes);
-    let wrapped = derived_wrap(customer_key, info, &data_key, context, *salt);
-    Ok(FreshDataKey { data_key, wrapped })
+    Ok(derived_wrap(customer_key, info, data_key, context, *salt))
 }
 
 /// Opens a wrap with the key that came with the request.

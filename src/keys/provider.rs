@@ -103,6 +103,9 @@ pub enum Outage {
     /// The provider does not let us in: the token is not good any more, or the login was refused.
     #[error("it does not let us in")]
     Login,
+    /// The registry of bucket keys cannot be read or written, or lost the only copy of one.
+    #[error("the registry of bucket keys is not usable")]
+    Registry,
     /// The version was rotated away between [`KeyProvider::describe`] and the wrap; describing
     /// the key again helps, repeating the same call does not.
     #[error("the key version was rotated away meanwhile")]
@@ -131,6 +134,7 @@ impl KeyError {
                 Outage::Answer
                 | Outage::Entropy
                 | Outage::Login
+                | Outage::Registry
                 | Outage::Superseded
                 | Outage::Unreachable,
             ) => "unavailable",
@@ -153,6 +157,7 @@ impl KeyError {
                 Outage::Answer
                 | Outage::Entropy
                 | Outage::Login
+                | Outage::Registry
                 | Outage::Superseded
                 | Outage::Timeout,
             ) => false,
@@ -189,6 +194,7 @@ mod tests {
             Outage::Answer.into(),
             Outage::Entropy.into(),
             Outage::Login.into(),
+            Outage::Registry.into(),
             Outage::Superseded.into(),
             Outage::Timeout.into(),
         ];

@@ -15,9 +15,13 @@ use crate::keys::provider::{KeyError, KeyProvider, Outage};
 use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
 use crate::keys::unwrapped::UnwrappedKey;
 
+mod bucket_keys;
 mod routes;
 #[cfg(test)]
 mod tests;
+
+use self::bucket_keys::BucketKeys;
+pub use self::bucket_keys::{CurrentWrap, SealingBucketKey};
 
 pub use routes::{RouteError, ServedKey};
 use routes::{Routes, Served};
@@ -43,6 +47,8 @@ pub struct KeyServiceSettings {
     pub cache: CacheSettings,
     /// Time for one request's provider call, its retries included.
     pub provider_timeout: Duration,
+    /// How long a bucket key wraps new data keys.
+    pub bucket_key_lifetime: Duration,
 }
 
 impl Default for KeyServiceSettings {
@@ -52,6 +58,7 @@ impl Default for KeyServiceSettings {
             managed: None,
             cache: CacheSettings::default(),
             provider_timeout: Duration::from_secs(5),
+            bucket_key_lifetime: Duration::from_hours(24),
         }
     }
 }
@@ -60,7 +67,8 @@ impl Default for KeyServiceSettings {
 pub struct KeyService {
     providers: Vec<Arc<dyn KeyProvider>>,
     routes: Routes,
-    cache: KeyCache,
+    cache: KeyCache<UnwrappedKey>,
+    bucket_keys: BucketKeys,
     timeout: Duration,
     observer: Arc<dyn KeyObserver>,
 }
@@ -104,6 +112,7 @@ impl KeyService {
             providers,
             routes: Routes::new(served, settings.default, settings.managed)?,
             cache: KeyCache::new(settings.cache),
+            bucket_keys: BucketKeys::new(settings.cache, settings.bucket_key_lifetime),
             timeout: settings.provider_timeout,
             observer,
         })
@@ -179,17 +188,22 @@ impl KeyService {
         } = request;
         let key = key.key();
         let provider = self.provider_of(key)?;
-        let place = CacheKey::of([header, envelope, &context.bytes, grant]);
+        let place = CacheKey::of(&[header, envelope, &context.bytes, grant]);
         let unwrap = self.call(provider, "unwrap", || {
             provider.unwrap(key, wrapped, context)
         });
+        let unwrap = async { unwrap.await.map(UnwrappedKey::new) };
         let (found, hit) = self.cache.get_or_unwrap(place, key.into(), unwrap).await;
+        self.observe_lookup(hit);
+        found
+    }
+
+    fn observe_lookup(&self, hit: bool) {
         if hit {
             self.observer.cache_hit();
         } else {
             self.observer.cache_miss();
         }
-        found
     }
 
     /// Moves a data key from one wrap to another: same data key, other key, version or context.
@@ -245,14 +259,21 @@ impl KeyService {
 
     /// Forgets every unwrapped key that `key` wrapped.
     pub async fn purge(&self, key: KeyId) {
-        self.cache.purge(key).await;
-        self.observer.cache_entries(self.cache.len());
+        self.cache.purge(key.clone()).await;
+        self.bucket_keys.opened.purge(key).await;
+        self.observer.cache_entries(self.held());
     }
 
     /// Really drops cached keys that have expired; to be called every second or so.
     pub async fn maintain(&self) {
         self.cache.maintain().await;
-        self.observer.cache_entries(self.cache.len());
+        self.bucket_keys.maintain().await;
+        self.observer.cache_entries(self.held());
+    }
+
+    /// Unwrapped keys held now.
+    fn held(&self) -> u64 {
+        self.cache.len() + self.bucket_keys.opened.len()
     }
 
     async fn probe_key(&self, id: &KeyId) -> Result<(), ProbeFailure> {

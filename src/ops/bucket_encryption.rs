@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
+use super::encryption::uses_bucket_key;
 use super::incoming::{respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use crate::body::Body;
@@ -16,7 +17,7 @@ use crate::s3::xml::bucket_encryption::DefaultEncryption;
 
 /// What new objects of the bucket are encrypted with by default.
 pub fn get(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
-    let default = default(request.rule(cx)?)
+    let default = default(cx, request.rule(cx)?)
         .ok_or_else(|| S3Error::new(ErrorCode::NoEncryptionConfiguration))?;
     let document = default.render();
     let mut headers = HeaderMap::new();
@@ -31,7 +32,7 @@ pub async fn put(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Erro
     let document = request.document(cx, DOCUMENT_LEN_MAX).await?;
     let (document, _proof) = document.ok_or_else(|| S3Error::new(ErrorCode::MalformedXml))?;
     let asked = DefaultEncryption::parse(&document)?;
-    if !is_same(cx, default(rule), asked) {
+    if !is_same(cx, default(cx, rule), asked) {
         return Err(change());
     }
     let headers = HeaderMap::from_iter([(CONTENT_LENGTH, 0.into())]);
@@ -47,10 +48,17 @@ pub fn change() -> Error {
     .into()
 }
 
-fn default(rule: &ResolvedRule) -> Option<DefaultEncryption> {
+fn default(cx: &Cx, rule: &ResolvedRule) -> Option<DefaultEncryption> {
     match rule.rule.encryption {
         Encryption::Managed => Some(DefaultEncryption::Managed),
-        Encryption::NamedKey => Some(DefaultEncryption::NamedKey(Some(rule.rule.key.clone()))),
+        Encryption::NamedKey => {
+            let key = cx.keys.resolve(&rule.rule.key);
+            let bucket_key = key.map(|key| uses_bucket_key(cx, rule, key.provider));
+            Some(DefaultEncryption::NamedKey {
+                key: Some(rule.rule.key.clone()),
+                bucket_key,
+            })
+        }
         Encryption::Off | Encryption::CustomerKey | Encryption::Deny => None,
     }
 }
@@ -59,10 +67,19 @@ fn default(rule: &ResolvedRule) -> Option<DefaultEncryption> {
 fn is_same(cx: &Cx, is: Option<DefaultEncryption>, asked: Option<DefaultEncryption>) -> bool {
     use DefaultEncryption::{Managed, NamedKey};
     match (is, asked) {
-        (Some(Managed), Some(Managed)) | (Some(NamedKey(_)), Some(NamedKey(None))) => true,
-        (Some(NamedKey(Some(is))), Some(NamedKey(Some(asked)))) => {
-            let (is, asked) = (cx.keys.resolve(&is), cx.keys.resolve(&asked));
-            is.is_some() && is == asked
+        (Some(Managed), Some(Managed)) => true,
+        (
+            Some(NamedKey { key, bucket_key }),
+            Some(NamedKey {
+                key: asked,
+                bucket_key: asked_bucket_key,
+            }),
+        ) => {
+            let resolve = |key: Option<String>| key.and_then(|key| cx.keys.resolve(&key));
+            let is = resolve(key);
+            let is_same_key = asked.is_none() || is.is_some() && is == resolve(asked);
+            // Whoever does not say means none, as on S3, and gets no less.
+            is_same_key && asked_bucket_key.is_none_or(|asked| bucket_key == Some(asked))
         }
         (Some(_) | None, _) => false,
     }

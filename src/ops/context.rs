@@ -79,6 +79,8 @@ pub struct Settings {
     pub upstream_checksum: bool,
     /// Id or alias of the managed key.
     pub managed_key: String,
+    /// Whether bucket keys are used where neither rule nor writer says.
+    pub bucket_keys: BucketKeyUse,
     /// Longest time until a client has said what it wants.
     pub client_head: Duration,
     /// Longest time without a byte from a client.
@@ -89,6 +91,15 @@ pub struct Settings {
     pub upload_state: Option<S3Place>,
     /// The time.
     pub clock: fn() -> OffsetDateTime,
+}
+
+/// For which keys bucket keys are used by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketKeyUse {
+    /// For those of local keyrings.
+    pub local: bool,
+    /// For those of remote providers.
+    pub remote: bool,
 }
 
 /// One request that passed authentication.

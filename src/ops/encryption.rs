@@ -14,7 +14,8 @@ use crate::format::{ContentHeader, Ending, HeaderPrefix, Layout};
 use crate::keys::KeyError;
 use crate::keys::customer;
 use crate::keys::entropy::random_bytes;
-use crate::keys::types::{KeyRef, Mode};
+use crate::keys::service::CurrentWrap;
+use crate::keys::types::{DataKey, KeyRef, Mode, ProviderKind, WrapContext};
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::{
     self, HeaderError, METADATA_LEN_MAX, SSE_CUSTOMER_ALGORITHM, SSE_CUSTOMER_KEY_MD5,
@@ -32,6 +33,7 @@ pub enum Plan {
 /// The key-encryption key and everything else an envelope says.
 pub struct SealPlan {
     kek: Kek,
+    wrap: WrapKind,
     mode: Mode,
     client_context: ClientContext,
 }
@@ -62,25 +64,17 @@ pub fn check_read(request: &S3Request) -> Result<(), Error> {
 /// Decides before a byte of the body is read; a provider is asked only for what may be used.
 pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<Plan, Error> {
     let asked = SseRequest::parse(&request.headers)?;
-    let (mode, name, context) = match asked {
+    let (mode, name, context, bucket_key) = match asked {
         SseRequest::None => match own_mode(rule)? {
             None => return Ok(Plan::Plain),
-            Some(mode) => (mode, None, None),
+            Some(mode) => (mode, None, None, None),
         },
-        SseRequest::Managed => (Mode::Managed, None, None),
-        SseRequest::Named {
-            bucket_key: Some(true),
-            ..
-        } => {
-            return Err(not_implemented(
-                "x-amz-server-side-encryption-bucket-key-enabled",
-            ));
-        }
+        SseRequest::Managed => (Mode::Managed, None, None, None),
         SseRequest::Named {
             key_id,
             context,
-            bucket_key: Some(false) | None,
-        } => (Mode::NamedKey, key_id, context),
+            bucket_key,
+        } => (Mode::NamedKey, key_id, context, bucket_key),
         SseRequest::Customer(key) => return customer_plan(rule, key.over(request.is_tls)?),
     };
     if !rule.rule.allow.contains(&mode) {
@@ -96,8 +90,10 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
             .flat_map(|context| context.pairs().iter().cloned()),
     )
     .map_err(|_invalid| S3Error::new(ErrorCode::InvalidArgument))?;
+    let bucket_key = bucket_key.unwrap_or_else(|| uses_bucket_key(cx, rule, key.provider));
     Ok(Plan::Sealed(SealPlan {
         kek: Kek::Configured(key),
+        wrap: wrap_kind(bucket_key),
         mode,
         client_context,
     }))
@@ -110,6 +106,7 @@ fn customer_plan(rule: &ResolvedRule, key: CustomerKey) -> Result<Plan, Error> {
     }
     Ok(Plan::Sealed(SealPlan {
         kek: Kek::Customer(key),
+        wrap: WrapKind::Direct,
         mode: Mode::CustomerKey,
         client_context: ClientContext::default(),
     }))
@@ -136,11 +133,33 @@ pub async fn own_plan(cx: &Cx, rule: &ResolvedRule) -> Result<Option<SealPlan>, 
         Mode::Managed => &cx.settings.managed_key,
         Mode::NamedKey | Mode::CustomerKey => &rule.rule.key,
     };
+    let key = cx.keys.describe(key).await?;
     Ok(Some(SealPlan {
-        kek: Kek::Configured(cx.keys.describe(key).await?),
+        wrap: wrap_kind(uses_bucket_key(cx, rule, key.provider)),
+        kek: Kek::Configured(key),
         mode,
         client_context: ClientContext::default(),
     }))
+}
+
+/// Whether new objects under a rule get bucket keys if their writer does not say.
+pub fn uses_bucket_key(cx: &Cx, rule: &ResolvedRule, provider: ProviderKind) -> bool {
+    let default = match provider {
+        ProviderKind::Local => cx.settings.bucket_keys.local,
+        ProviderKind::AwsKms
+        | ProviderKind::Transit
+        | ProviderKind::Pkcs11
+        | ProviderKind::Customer => cx.settings.bucket_keys.remote,
+    };
+    rule.rule.bucket_keys.unwrap_or(default)
+}
+
+fn wrap_kind(bucket_key: bool) -> WrapKind {
+    if bucket_key {
+        WrapKind::BucketKey
+    } else {
+        WrapKind::Direct
+    }
 }
 
 /// The key the client named, or else the rule's default.
@@ -180,7 +199,7 @@ impl SealPlan {
     pub fn head(&self, rule: &Rule) -> Result<EnvelopeHead, Error> {
         Ok(EnvelopeHead::new(
             self.key().cloned().unwrap_or_else(customer::key_ref),
-            WrapKind::Direct,
+            self.wrap,
             self.mode,
             rule.binding,
             self.client_context.clone(),
@@ -202,19 +221,63 @@ impl SealPlan {
             Layout::Segmented => HeaderPrefix::segmented(*object_id, Ending::Terminal),
         };
         let head = self.head(rule)?;
-        let context = head.context(&prefix, rule.logical_bucket(bucket), object_key)?;
-        let fresh = match &self.kek {
-            Kek::Configured(key) => cx.keys.generate(key, &context).await?,
-            Kek::Customer(key) => {
-                customer::generate(key.expose(), &context).map_err(KeyError::from)?
+        let logical_bucket = rule.logical_bucket(bucket);
+        let context = head.context(&prefix, logical_bucket, object_key)?;
+        let (data_key, wrapped) = match (&self.kek, self.wrap) {
+            (Kek::Configured(key), WrapKind::Direct) => {
+                let fresh = cx.keys.generate(key, &context).await?;
+                (fresh.data_key, Wrapped::Direct(fresh.wrapped))
+            }
+            (Kek::Configured(_), WrapKind::BucketKey) => {
+                let data_key = DataKey::new(*random_bytes().map_err(KeyError::from)?);
+                let wrapped = self.wrap(cx, logical_bucket, &data_key, &context).await?;
+                (data_key, wrapped)
+            }
+            (Kek::Customer(key), _) => {
+                let fresh = customer::generate(key.expose(), &context).map_err(KeyError::from)?;
+                (fresh.data_key, Wrapped::Direct(fresh.wrapped))
             }
         };
-        let (header, content_key) = ContentHeader::new(prefix, &fresh.data_key);
-        let envelope = KeyEnvelope::new(head, Wrapped::Direct(fresh.wrapped))?;
+        let (header, content_key) = ContentHeader::new(prefix, &data_key);
+        let envelope = KeyEnvelope::new(head, wrapped)?;
         Ok(Sealing {
             metadata: Metadata { header, envelope },
             content_key,
         })
+    }
+}
+
+impl SealPlan {
+    /// Wraps a data key as the plan says: a fresh one, or one that a copy or a rewrap keeps.
+    pub async fn wrap(
+        &self,
+        cx: &Cx,
+        logical_bucket: &str,
+        data_key: &DataKey,
+        context: &WrapContext,
+    ) -> Result<Wrapped, KeyError> {
+        let kek = match &self.kek {
+            Kek::Configured(kek) => kek,
+            Kek::Customer(key) => {
+                let wrapped = customer::wrap(key.expose(), data_key, context)?;
+                return Ok(Wrapped::Direct(wrapped));
+            }
+        };
+        if self.wrap == WrapKind::Direct {
+            let wrapped = cx.keys.wrap(kek, data_key, context).await?;
+            return Ok(Wrapped::Direct(wrapped));
+        }
+        let bucket_key = cx.keys.sealing_bucket_key(kek, logical_bucket).await?;
+        Ok(Wrapped::BucketKey {
+            id: bucket_key.wrapped.id,
+            wrapped: bucket_key.key.wrap(data_key, context)?,
+            wrapped_bucket_key: bucket_key.wrapped.wrapped.0,
+        })
+    }
+
+    /// Which key wraps the data key.
+    pub fn wrap_kind(&self) -> WrapKind {
+        self.wrap
     }
 }
 
@@ -247,8 +310,9 @@ pub enum ShowContext {
     No,
 }
 
-/// Sets the encryption headers of the response to `request`: the mode shown is the mode used.
-pub fn show(
+/// Sets the encryption headers of the response to `request`: mode and key shown are those used.
+pub async fn show(
+    cx: &Cx,
     headers: &mut HeaderMap,
     envelope: &KeyEnvelope,
     context: ShowContext,
@@ -259,7 +323,16 @@ pub fn show(
         Mode::NamedKey => {
             insert_text(headers, "x-amz-server-side-encryption", "aws:kms");
             let name = "x-amz-server-side-encryption-aws-kms-key-id";
-            insert_text(headers, name, &envelope.head().key().id);
+            // In a registry, the bucket key may have another wrap than the object says.
+            let current = cx.keys.current_wrap(envelope).await;
+            let kek = current
+                .as_ref()
+                .map_or_else(|_outage| envelope.head().key(), CurrentWrap::kek);
+            insert_text(headers, name, &kek.id);
+            if envelope.head().wrap() == WrapKind::BucketKey {
+                let name = "x-amz-server-side-encryption-bucket-key-enabled";
+                insert_text(headers, name, "true");
+            }
             let bytes = envelope.head().client_context().canonical_bytes();
             if context == ShowContext::Yes && !bytes.is_empty() {
                 let value = data_encoding::BASE64.encode(bytes);
@@ -274,10 +347,4 @@ pub fn show(
             }
         }
     }
-}
-
-fn not_implemented(header: &'static str) -> Error {
-    S3Error::new(ErrorCode::NotImplemented)
-        .detail("Header", header)
-        .into()
 }

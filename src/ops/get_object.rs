@@ -196,7 +196,14 @@ async fn serve(
     }
     let size = single_plaintext_len(arrived.stored_len).map_err(StoredError::from)?;
     let mut headers = incoming::headers(cx, response.headers());
-    encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
+    encryption::show(
+        cx,
+        &mut headers,
+        &metadata.envelope,
+        ShowContext::No,
+        request,
+    )
+    .await;
     let opening = Opening {
         cx,
         key,
@@ -259,11 +266,13 @@ async fn serve_segmented(
     };
     let mut headers = incoming::headers(cx, about.upstream);
     encryption::show(
+        cx,
         &mut headers,
         &about.metadata.envelope,
         ShowContext::No,
         request,
-    );
+    )
+    .await;
     object.serve(wanted, headers, whole).await
 }
 

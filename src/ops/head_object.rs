@@ -67,8 +67,15 @@ async fn head(
     let mut headers = incoming::headers(cx, response.headers());
     let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            stored::admit(request, rule, &metadata)?;
-            encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
+            stored::admit(cx, request, rule, &metadata).await?;
+            encryption::show(
+                cx,
+                &mut headers,
+                &metadata.envelope,
+                ShowContext::No,
+                request,
+            )
+            .await;
             let size = announced_size(&metadata, response.headers(), stored_len)?;
             let is_segmented = metadata.header.prefix().layout() == Layout::Segmented;
             let is_part = is_segmented && matches!(wanted, Wanted::Part(_));
@@ -152,7 +159,14 @@ async fn with_trailer(
     let mut headers = incoming::headers(cx, response.headers());
     let size = match stored::recognise(cx, request, rule, response.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
+            encryption::show(
+                cx,
+                &mut headers,
+                &metadata.envelope,
+                ShowContext::No,
+                request,
+            )
+            .await;
             let size = announced_size(&metadata, response.headers(), stored_len)?;
             if metadata.header.prefix().layout() == Layout::Single {
                 let sealed = Sealed {
@@ -163,7 +177,7 @@ async fn with_trailer(
                 };
                 show_sealed(cx, sealed, &mut headers, response).await?;
             } else {
-                stored::admit(request, rule, &metadata)?;
+                stored::admit(cx, request, rule, &metadata).await?;
                 if size.is_none() || rule.rule.verify_sizes {
                     let said = (response.headers(), stored_len);
                     let object = Object::new(cx, request, rule, &metadata, said).await?;

@@ -52,7 +52,14 @@ pub async fn store<B: Source>(
     let mut response = sent.await?;
     if response.status().is_success() {
         let envelope = &sealing.metadata.envelope;
-        encryption::show(response.headers_mut(), envelope, ShowContext::Yes, request);
+        encryption::show(
+            cx,
+            response.headers_mut(),
+            envelope,
+            ShowContext::Yes,
+            request,
+        )
+        .await;
     }
     Ok(response)
 }

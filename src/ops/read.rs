@@ -244,7 +244,7 @@ pub async fn unsatisfiable(
     let stored_len = content_length(head.headers())?;
     let size = match stored::recognise(cx, request, rule, head.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
-            stored::admit(request, rule, &metadata)?;
+            stored::admit(cx, request, rule, &metadata).await?;
             // Its segments lie elsewhere than the chunks we asked for.
             if metadata.header.prefix().layout() == Layout::Segmented {
                 return Ok(Unsatisfiable::Segmented(head, metadata));

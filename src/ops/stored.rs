@@ -13,11 +13,10 @@ use crate::format::{ContentHeader, ContentKey, KeyEnvelope, Metadata, Wrapped};
 use crate::keys::KeyError;
 use crate::keys::customer::{self, CustomerKeyError};
 use crate::keys::policy::{Accepted, AcceptedKey};
-use crate::keys::service::UnwrapRequest;
-use crate::keys::types::{DataKey, Mode, WrapContext, WrappedDataKey};
+use crate::keys::service::{CurrentWrap, UnwrapRequest};
+use crate::keys::types::{Mode, WrapContext};
 use crate::keys::unwrapped::UnwrappedKey;
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::sse::CustomerKey;
 
 /// What is stored under a key.
 pub enum Stored {
@@ -55,53 +54,108 @@ pub fn recognise(
     }
 }
 
+/// Where an object is, and the rule it is under.
+#[derive(Clone, Copy)]
+pub struct Spot<'a> {
+    /// Its bucket.
+    pub bucket: &'a str,
+    /// Its decoded key.
+    pub key: &'a str,
+    /// The rule.
+    pub rule: &'a ResolvedRule,
+}
+
+impl<'a> Spot<'a> {
+    /// The place of the object that a request is about.
+    pub fn of(request: &'a S3Request, rule: &'a ResolvedRule) -> Result<Self, Error> {
+        let (bucket, key) = request.object()?;
+        Ok(Self { bucket, key, rule })
+    }
+
+    /// The name that stands for the bucket in bindings.
+    pub fn logical_bucket(&self) -> &'a str {
+        self.rule.rule.logical_bucket(self.bucket)
+    }
+
+    /// What the wrap of a data key is bound to here.
+    pub fn context(
+        &self,
+        header: &ContentHeader,
+        envelope: &KeyEnvelope,
+    ) -> Result<WrapContext, Error> {
+        let head = envelope.head();
+        let context = head.context(header.prefix(), self.logical_bucket(), self.key);
+        Ok(context.map_err(|error| StoredError::Metadata(error.into()))?)
+    }
+}
+
+/// What opens an object, once it may.
+pub enum AcceptedKek<'a> {
+    /// A configured key, and what it wrapped.
+    Configured(AcceptedKey, CurrentWrap<'a>),
+    /// The caller's own, which nobody has tried yet.
+    Customer,
+}
+
+/// Which key opens an envelope, if the rule accepts it.
+pub async fn accept<'a>(
+    cx: &Cx,
+    rule: &ResolvedRule,
+    envelope: &'a KeyEnvelope,
+) -> Result<AcceptedKek<'a>, Error> {
+    let head = envelope.head();
+    let current = cx.keys.current_wrap(envelope).await?;
+    let accepted = rule.open.check(current.kek(), head.mode(), head.binding());
+    Ok(match accepted.map_err(StoredError::from)? {
+        Accepted::Configured(key) => AcceptedKek::Configured(key, current),
+        Accepted::Customer => AcceptedKek::Customer,
+    })
+}
+
 /// Whether the caller may see an object of this mode and key, by the envelope alone. Nothing is
 /// unwrapped yet; the wrap is bound to what is checked here.
-pub fn authorise(
+pub async fn authorise<'a>(
+    cx: &Cx,
     request: &S3Request,
     rule: &ResolvedRule,
-    envelope: &KeyEnvelope,
-) -> Result<AcceptedKek, Error> {
-    let head = envelope.head();
-    let accepted = rule
-        .open
-        .check(head.key(), head.mode(), head.binding())
-        .map_err(StoredError::from)?;
-    let accepted = match (accepted, request.customer_key()?) {
-        (Accepted::Customer, Some(key)) => return Ok(AcceptedKek::Customer(key)),
-        (Accepted::Customer, None) => return Err(CustomerKeyRefusal::Missing.into()),
-        (Accepted::Configured(_), Some(_)) => return Err(CustomerKeyRefusal::NotApplicable.into()),
-        (Accepted::Configured(accepted), None) => AcceptedKek::Configured(accepted),
+    envelope: &'a KeyEnvelope,
+) -> Result<AcceptedKek<'a>, Error> {
+    let accepted = accept(cx, rule, envelope).await?;
+    let has_key = request.customer_key()?.is_some();
+    let kek = match &accepted {
+        AcceptedKek::Customer if has_key => return Ok(accepted),
+        AcceptedKek::Customer => return Err(CustomerKeyRefusal::Missing.into()),
+        AcceptedKek::Configured(..) if has_key => {
+            return Err(CustomerKeyRefusal::NotApplicable.into());
+        }
+        AcceptedKek::Configured(key, _) => key.key(),
     };
-    match (head.mode(), &request.caller) {
-        (Mode::Managed | Mode::CustomerKey, _) => Ok(accepted),
-        (Mode::NamedKey, Some(caller)) if caller.may_use(head.key()) => Ok(accepted),
-        (Mode::NamedKey, Some(_)) => Err(S3Error::new(ErrorCode::AccessDenied).into()),
+    match (envelope.head().mode(), &request.caller) {
+        (Mode::NamedKey, Some(caller)) if !caller.may_use(kek) => {
+            Err(S3Error::new(ErrorCode::AccessDenied).into())
+        }
         (Mode::NamedKey, None) => Err(S3Error::with_message(
             ErrorCode::InvalidArgument,
             "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS \
              Signature Version 4.",
         )
         .into()),
+        (Mode::Managed | Mode::NamedKey | Mode::CustomerKey, _) => Ok(accepted),
     }
-}
-
-/// What opens an object, once it may.
-pub enum AcceptedKek {
-    /// A configured key.
-    Configured(AcceptedKey),
-    /// The one in the request, which nobody has tried yet.
-    Customer(CustomerKey),
 }
 
 /// As [`authorise`], for answers that need no data key: whoever has not the key of an SSE-C object
 /// is not told about it either.
-pub fn admit(request: &S3Request, rule: &ResolvedRule, metadata: &Metadata) -> Result<(), Error> {
-    let AcceptedKek::Customer(key) = authorise(request, rule, &metadata.envelope)? else {
-        return Ok(());
-    };
-    let (wrapped, context) = wrap(request, rule, &metadata.header, &metadata.envelope)?;
-    unwrap_customer(&key, wrapped, &context)?;
+pub async fn admit(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    metadata: &Metadata,
+) -> Result<(), Error> {
+    let Metadata { header, envelope } = metadata;
+    if let AcceptedKek::Customer = authorise(cx, request, rule, envelope).await? {
+        unwrap_customer(request, Spot::of(request, rule)?, header, envelope)?;
+    }
     Ok(())
 }
 
@@ -127,60 +181,67 @@ pub async fn unwrap(
     header: &ContentHeader,
     envelope: &KeyEnvelope,
 ) -> Result<Arc<UnwrappedKey>, Error> {
-    let opener = authorise(request, rule, envelope)?;
-    let (wrapped, context) = wrap(request, rule, header, envelope)?;
-    let key = match opener {
-        AcceptedKek::Configured(key) => key,
-        AcceptedKek::Customer(key) => {
-            let data_key = unwrap_customer(&key, wrapped, &context)?;
-            return Ok(Arc::new(UnwrappedKey::new(data_key)));
+    let accepted = authorise(cx, request, rule, envelope).await?;
+    let spot = Spot::of(request, rule)?;
+    let AcceptedKek::Configured(key, current) = accepted else {
+        return unwrap_customer(request, spot, header, envelope);
+    };
+    let caller = request.caller.as_ref();
+    let grant = caller.map_or(ANONYMOUS, |caller| caller.grant());
+    unwrap_accepted(cx, spot, (header, envelope), (&key, &current), grant).await
+}
+
+/// Unwraps with a configured key; see [`UnwrapRequest::grant`].
+pub async fn unwrap_accepted(
+    cx: &Cx,
+    spot: Spot<'_>,
+    (header, envelope): (&ContentHeader, &KeyEnvelope),
+    (key, current): (&AcceptedKey, &CurrentWrap<'_>),
+    grant: &[u8],
+) -> Result<Arc<UnwrappedKey>, Error> {
+    let context = spot.context(header, envelope)?;
+    let unwrapped = match current {
+        CurrentWrap::Direct { wrapped, .. } => {
+            let request = UnwrapRequest {
+                key,
+                wrapped,
+                context: &context,
+                header: &header.to_bytes(),
+                envelope: envelope.encode(),
+                grant,
+            };
+            cx.keys.unwrap(request).await
+        }
+        CurrentWrap::BucketKey {
+            bucket_key,
+            wrapped,
+        } => {
+            let wrapped = (*wrapped, &context);
+            let bucket = spot.logical_bucket();
+            let keys = &cx.keys;
+            Box::pin(keys.unwrap_by_bucket_key(key, bucket_key, bucket, wrapped)).await
         }
     };
-    Ok(cx
-        .keys
-        .unwrap(UnwrapRequest {
-            key: &key,
-            wrapped,
-            context: &context,
-            header: &header.to_bytes(),
-            envelope: envelope.encode(),
-            grant: request
-                .caller
-                .as_ref()
-                .map_or(b"anonymous", |caller| caller.grant()),
-        })
-        .await
-        .map_err(StoredError::Unwrap)?)
+    Ok(unwrapped.map_err(StoredError::Unwrap)?)
 }
 
-/// The wrap in an envelope, and what it is bound to.
-fn wrap<'a>(
-    request: &S3Request,
-    rule: &ResolvedRule,
-    header: &ContentHeader,
-    envelope: &'a KeyEnvelope,
-) -> Result<(&'a WrappedDataKey, WrapContext), Error> {
-    let (bucket, object_key) = request.object()?;
-    let Wrapped::Direct(wrapped) = envelope.wrapped() else {
-        return Err(not_yet("Bucket keys").into());
-    };
-    let logical_bucket = rule.rule.logical_bucket(bucket);
-    let context = envelope
-        .head()
-        .context(header.prefix(), logical_bucket, object_key)
-        .map_err(|error| StoredError::Metadata(error.into()))?;
-    Ok((wrapped, context))
-}
-
+/// Unwraps with the key in the request, and remembers nothing of it.
 fn unwrap_customer(
-    key: &CustomerKey,
-    wrapped: &WrappedDataKey,
-    context: &WrapContext,
-) -> Result<DataKey, Error> {
-    customer::unwrap(key.expose(), wrapped, context).map_err(|error| match error {
-        CustomerKeyError::Malformed => StoredError::Unwrap(KeyError::Malformed).into(),
-        CustomerKeyError::Wrong => CustomerKeyRefusal::Wrong.into(),
-    })
+    request: &S3Request,
+    spot: Spot<'_>,
+    header: &ContentHeader,
+    envelope: &KeyEnvelope,
+) -> Result<Arc<UnwrappedKey>, Error> {
+    let key = request.customer_key()?.ok_or(CustomerKeyRefusal::Missing)?;
+    let context = spot.context(header, envelope)?;
+    let Wrapped::Direct(wrapped) = envelope.wrapped() else {
+        return Err(StoredError::Unwrap(KeyError::Malformed).into());
+    };
+    match customer::unwrap(key.expose(), wrapped, &context) {
+        Ok(data_key) => Ok(Arc::new(UnwrappedKey::new(data_key))),
+        Err(CustomerKeyError::Wrong) => Err(CustomerKeyRefusal::Wrong.into()),
+        Err(CustomerKeyError::Malformed) => Err(StoredError::Unwrap(KeyError::Malformed).into()),
+    }
 }
 
 fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64) -> bool {
@@ -189,9 +250,5 @@ fn is_directory_marker(request: &S3Request, rule: &ResolvedRule, stored_len: u64
         && rule.rule.directory_markers.is_allowed()
 }
 
-fn not_yet(what: &str) -> S3Error {
-    S3Error::with_message(
-        ErrorCode::NotImplemented,
-        format!("{what} are not implemented in this version."),
-    )
-}
+/// The grant of who signs nothing.
+const ANONYMOUS: &[u8] = b"anonymous";

@@ -10,6 +10,7 @@ pub mod request;
 pub mod retry;
 pub mod sign;
 pub mod skew;
+pub mod walk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

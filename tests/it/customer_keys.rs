@@ -213,7 +213,7 @@ async fn p88_parts_need_the_key_of_their_upload() {
 }
 
 #[tokio::test]
-async fn p88_an_upload_that_has_to_be_sealed_is_completed_with_its_key() {
+async fn p88_d41_an_upload_that_has_to_be_sealed_is_completed_with_its_key() {
     let running = start("").await;
     let client = &running.client;
     let (right, wrong) = (Key(b'r'), Key(b'w'));

@@ -72,9 +72,11 @@ impl Watched {
                 .unwrap();
             tracing::dispatcher::with_default(&dispatch, || {
                 runtime.block_on(async move {
-                    started
-                        .send(Proxy::start(upstream, Options::default()).await)
-                        .unwrap();
+                    let options = Options {
+                        tls: true,
+                        ..Options::default()
+                    };
+                    started.send(Proxy::start(upstream, options).await).unwrap();
                     let _ = released.await;
                 });
             });
@@ -138,13 +140,13 @@ fn signature(request: &Request<Full<Bytes>>) -> String {
 
 /// What a client does in a day, with what must not be seen of it.
 async fn use_all_of_it(proxy: &Proxy, secrets: &mut Secrets) -> Vec<Answer> {
-    let client = proxy.client();
+    let client = proxy.tls_client();
     let liar = Identity {
         id: "APP-OF-THE-TESTS",
         secret: "a-wrong-secret-of-somebody",
     };
     secrets.add("a wrong secret", liar.secret);
-    let liar = Client::new(proxy.address, liar);
+    let liar = Client::over_tls(proxy.address, liar, &proxy.certificate());
     let customer = [
         (
             "x-amz-server-side-encryption-customer-algorithm",
@@ -160,7 +162,7 @@ async fn use_all_of_it(proxy: &Proxy, secrets: &mut Secrets) -> Vec<Answer> {
         ),
     ];
     let with_key = |method: &str| {
-        let draft = client.draft(method, "/bucket/object");
+        let draft = client.draft(method, "/bucket/customers");
         customer
             .iter()
             .fold(draft, |draft, (name, value)| draft.header(name, value))
@@ -256,7 +258,7 @@ async fn p49_no_secret_is_logged_shown_or_counted() {
             .map(|answer| answer.status.as_u16())
             .collect();
         let expected = [
-            200, 200, 200, 206, 200, 200, 404, 200, 204, 400, 400, 400, 501, 501, 501, 501, 400,
+            200, 200, 200, 206, 200, 200, 404, 200, 204, 400, 400, 400, 501, 200, 200, 200, 400,
             403, 403, 204, 403,
         ];
         assert_eq!(statuses, expected);

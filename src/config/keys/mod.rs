@@ -1,13 +1,13 @@
 //! Key names, key providers, caches and bucket keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::value::Value;
 use serde::Deserialize;
 
-use super::place::s3_place;
+use super::place::{S3Place, s3_place};
 use super::problem::{Bounds, Check};
 
 mod remote;
@@ -42,12 +42,23 @@ pub struct KeyCache {
 }
 
 /// When bucket keys are used, and how long each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketKeys {
     /// For which providers.
     pub enabled: BucketKeysEnabled,
     /// How long one wraps new data keys.
     pub lifetime: Duration,
+    /// Where newer wraps of bucket keys are.
+    pub registry: Option<RegistryPlace>,
+}
+
+/// Where the registry of bucket keys is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryPlace {
+    /// A folder of files.
+    Folder(PathBuf),
+    /// A bucket of the upstream, with a prefix.
+    S3(S3Place),
 }
 
 /// For which providers bucket keys are used.
@@ -152,13 +163,7 @@ fn check_bucket_keys(table: BucketKeysTable, check: &mut Check<'_>) -> BucketKey
         None => BucketKeysEnabled::Remote,
         Some(Value::String(_, text)) if text == "remote" => BucketKeysEnabled::Remote,
         Some(Value::Bool(_, false)) => BucketKeysEnabled::Never,
-        Some(Value::Bool(_, true)) => {
-            check.unavailable(
-                "keys.bucket_keys.enabled",
-                "bucket keys for the local keyring",
-            );
-            BucketKeysEnabled::Always
-        }
+        Some(Value::Bool(_, true)) => BucketKeysEnabled::Always,
         Some(_) => {
             check.problem(
                 "keys.bucket_keys.enabled",
@@ -167,18 +172,29 @@ fn check_bucket_keys(table: BucketKeysTable, check: &mut Check<'_>) -> BucketKey
             BucketKeysEnabled::Remote
         }
     };
-    if let Some(registry) = &table.registry {
-        if registry.contains("://") {
-            s3_place("keys.bucket_keys.registry", registry, check);
-        }
-        check.unavailable("keys.bucket_keys.registry", "a registry of bucket keys");
-    }
+    let registry = table.registry.and_then(|text| registry(&text, check));
     let lifetime = check.seconds(
         "keys.bucket_keys.lifetime_seconds",
         table.lifetime_seconds,
         &BUCKET_KEY_SECONDS,
     );
-    BucketKeys { enabled, lifetime }
+    BucketKeys {
+        enabled,
+        lifetime,
+        registry,
+    }
+}
+
+fn registry(text: &str, check: &mut Check<'_>) -> Option<RegistryPlace> {
+    const KEY: &str = "keys.bucket_keys.registry";
+    if text.is_empty() {
+        check.problem(KEY, "must not be empty");
+        return None;
+    }
+    if text.contains("://") {
+        return s3_place(KEY, text, check).map(RegistryPlace::S3);
+    }
+    Some(RegistryPlace::Folder(check.resolve(Path::new(text))))
 }
 
 fn check_providers(value: Option<Value>, check: &mut Check<'_>) -> Vec<Provider> {

@@ -5,14 +5,19 @@ use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::keys::provider::Outage;
-use crate::keys::types::ProviderKind;
+use crate::keys::types::{DataKey, ProviderKind};
+use crate::keys::unwrapped::UnwrappedKey;
 
-fn cache(ttl: Duration, max_entries: u64) -> KeyCache {
+fn cache(ttl: Duration, max_entries: u64) -> KeyCache<UnwrappedKey> {
     KeyCache::new(CacheSettings::new(ttl, max_entries).unwrap())
 }
 
+fn unwrapped(byte: u8) -> UnwrappedKey {
+    UnwrappedKey::new(DataKey::new([byte; 32]))
+}
+
 fn place(text: &str) -> CacheKey {
-    CacheKey::of([text.as_bytes(), b"", b"", b""])
+    CacheKey::of(&[text.as_bytes(), b"", b"", b""])
 }
 
 fn id(name: &str) -> KeyId {
@@ -22,8 +27,8 @@ fn id(name: &str) -> KeyId {
     }
 }
 
-async fn fill(cache: &KeyCache, text: &str, wrapped_by: &str) -> Arc<UnwrappedKey> {
-    let unwrap = async { Ok(DataKey::new([7; 32])) };
+async fn fill(cache: &KeyCache<UnwrappedKey>, text: &str, wrapped_by: &str) -> Arc<UnwrappedKey> {
+    let unwrap = async { Ok(unwrapped(7)) };
     cache
         .get_or_unwrap(place(text), id(wrapped_by), unwrap)
         .await
@@ -32,7 +37,7 @@ async fn fill(cache: &KeyCache, text: &str, wrapped_by: &str) -> Arc<UnwrappedKe
 }
 
 /// Maintains until `gone`, as the application's timer does.
-async fn maintained_until(cache: &KeyCache, gone: impl Fn() -> bool) -> bool {
+async fn maintained_until(cache: &KeyCache<UnwrappedKey>, gone: impl Fn() -> bool) -> bool {
     for _ in 0..200 {
         cache.maintain().await;
         if gone() {
@@ -60,9 +65,12 @@ fn places_tell_every_part_and_border_apart() {
         [b"ab", b"c", b"d", b"f"],
         [b"", b"", b"", b""],
     ];
-    let places: std::collections::HashSet<_> = parts.map(CacheKey::of).into_iter().collect();
+    let places: std::collections::HashSet<_> = parts
+        .map(|parts| CacheKey::of(&parts))
+        .into_iter()
+        .collect();
     assert_eq!(places.len(), parts.len());
-    assert_eq!(CacheKey::of(parts[0]), CacheKey::of(parts[0]));
+    assert_eq!(CacheKey::of(&parts[0]), CacheKey::of(&parts[0]));
 }
 
 #[tokio::test]
@@ -88,7 +96,7 @@ async fn a_hundred_concurrent_requests_unwrap_once() {
                 let unwrap = async {
                     calls.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    Ok(DataKey::new([7; 32]))
+                    Ok(unwrapped(7))
                 };
                 cache.get_or_unwrap(place("a"), id("k"), unwrap).await
             })
@@ -139,7 +147,7 @@ async fn a_purge_takes_the_keys_of_one_wrapping_key_only() {
     let kept = fill(&cache, "b", "new").await;
     cache.purge(id("old")).await;
     assert!(maintained_until(&cache, || purged.upgrade().is_none()).await);
-    let unwrap = async { Ok(DataKey::new([8; 32])) };
+    let unwrap = async { Ok(unwrapped(8)) };
     let (again, hit) = cache.get_or_unwrap(place("a"), id("old"), unwrap).await;
     assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
     assert!(Arc::ptr_eq(&kept, &fill(&cache, "b", "new").await));
@@ -150,11 +158,11 @@ async fn an_unwrap_that_a_purge_overtook_does_not_stay() {
     let cache = cache(Duration::from_mins(1), 10);
     let overtaken = async {
         cache.purge(id("k")).await;
-        Ok(DataKey::new([7; 32]))
+        Ok(unwrapped(7))
     };
     let (found, _) = cache.get_or_unwrap(place("a"), id("k"), overtaken).await;
     assert_eq!(found.unwrap().data_key().expose(), &[7; 32]);
-    let unwrap = async { Ok(DataKey::new([8; 32])) };
+    let unwrap = async { Ok(unwrapped(8)) };
     let (again, hit) = cache.get_or_unwrap(place("a"), id("k"), unwrap).await;
     assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
 }
@@ -165,7 +173,7 @@ async fn a_cancelled_request_does_not_fail_those_who_wait() {
     let stuck = {
         let cache = cache.clone();
         tokio::spawn(async move {
-            let never = std::future::pending::<Result<DataKey, KeyError>>();
+            let never = std::future::pending::<Result<UnwrappedKey, KeyError>>();
             cache.get_or_unwrap(place("a"), id("k"), never).await.1
         })
     };
@@ -190,7 +198,7 @@ async fn the_number_of_entries_is_bounded_and_zero_switches_off() {
     for off in [cache(Duration::ZERO, 10), cache(Duration::from_mins(1), 0)] {
         fill(&off, "a", "k").await;
         off.maintain().await;
-        let unwrap = async { Ok(DataKey::new([8; 32])) };
+        let unwrap = async { Ok(unwrapped(8)) };
         let (again, hit) = off.get_or_unwrap(place("a"), id("k"), unwrap).await;
         assert_eq!((again.unwrap().data_key().expose(), hit), (&[8; 32], false));
     }

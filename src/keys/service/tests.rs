@@ -12,6 +12,8 @@ use crate::keys::policy::{Accepted, AcceptedKeys, OpenPolicy};
 use crate::keys::test_support::{ALIAS, FaultyProvider, context};
 use crate::keys::types::{Binding, Mode, ProviderKind};
 
+mod bucket_keys;
+
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 /// A local provider with the keys `ids`; the first has an alias.

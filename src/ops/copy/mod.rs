@@ -124,7 +124,7 @@ async fn sealed_size(
     metadata: &Metadata,
     (headers, stored_len): (&HeaderMap, u64),
 ) -> Result<u64, Error> {
-    stored::admit(reading, rule, metadata)?;
+    stored::admit(cx, reading, rule, metadata).await?;
     if let Some(size) = announced_size(metadata, headers, stored_len)? {
         return Ok(size);
     }

@@ -88,17 +88,9 @@ impl Copy {
         if source.size > COPY_LEN_MAX {
             return Err(copy_source::too_large().into());
         }
+        let stays = self.stays_upstream(cx, request, &source, &plan).await?;
         match (plan, &source.stored) {
-            (Plan::Sealed(plan), Stored::Sealed(metadata))
-                if self.checksum.is_none()
-                    && server_side::may_rely(
-                        cx,
-                        request,
-                        &source,
-                        metadata.header.prefix().layout(),
-                    )
-                    && server_side::may_share(request, rule, &source, metadata, &plan) =>
-            {
+            (Plan::Sealed(plan), Stored::Sealed(metadata)) if stays => {
                 let headers = self.stored_headers(cx, request, &source);
                 let job = server_side::Job {
                     cx,
@@ -116,6 +108,24 @@ impl Copy {
             }
             (plan, _) => self.through(cx, request, (&source, &tags), plan).await,
         }
+    }
+
+    /// Whether the upstream can make the copy, with the data key of the source.
+    async fn stays_upstream(
+        self,
+        cx: &Cx,
+        request: &S3Request,
+        source: &Source<'_>,
+        plan: &Plan,
+    ) -> Result<bool, Error> {
+        let (Plan::Sealed(plan), Stored::Sealed(metadata)) = (plan, &source.stored) else {
+            return Ok(false);
+        };
+        let rule = request.rule(cx)?;
+        let layout = metadata.header.prefix().layout();
+        Ok(self.checksum.is_none()
+            && server_side::may_rely(cx, request, source, layout)
+            && server_side::may_share(cx, request, rule, source, metadata, plan).await?)
     }
 
     /// S3 refuses a copy onto itself that changes nothing. It is asked here, since what goes
@@ -202,7 +212,7 @@ impl Copy {
         }
         let mut headers = stored.headers().clone();
         if let Some(envelope) = envelope {
-            encryption::show(&mut headers, &envelope, ShowContext::Yes, request);
+            encryption::show(cx, &mut headers, &envelope, ShowContext::Yes, request).await;
         }
         let etag = headers.get(ETAG).and_then(|etag| etag.to_str().ok());
         let done = server_side::Done {

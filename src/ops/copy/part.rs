@@ -66,13 +66,7 @@ async fn copy(
     if !stored.status().is_success() {
         return Ok(stored);
     }
-    Ok(answer(
-        cx,
-        request,
-        upload,
-        &source,
-        stored.headers().clone(),
-    ))
+    Ok(answer(cx, request, upload, &source, stored.headers().clone()).await)
 }
 
 async fn store_part(
@@ -95,7 +89,7 @@ async fn store_part(
 }
 
 /// What the client is told: `headers` are those of the part that was stored.
-fn answer(
+async fn answer(
     cx: &Cx,
     request: &S3Request,
     upload: &Upload,
@@ -112,11 +106,13 @@ fn answer(
     }
     if let Upload::Sealed(upload) = upload {
         encryption::show(
+            cx,
             &mut headers,
             &upload.fields.envelope,
             ShowContext::No,
             request,
-        );
+        )
+        .await;
     }
     source.show_version(&mut headers);
     insert_text(&mut headers, "content-type", "application/xml");

@@ -370,11 +370,13 @@ impl Completing<'_> {
             };
             named.forget(self.cx).await;
             encryption::show(
+                self.cx,
                 &mut headers,
                 &upload.fields.envelope,
                 ShowContext::No,
                 self.request,
-            );
+            )
+            .await;
         }
         insert_text(&mut headers, "content-type", "application/xml");
         let location = self.location();

@@ -78,7 +78,14 @@ async fn create_sealed(
     };
     named.keep(cx, &id).await;
     let mut headers = incoming::headers(cx, &parts.headers);
-    encryption::show(&mut headers, &fields.envelope, ShowContext::Yes, request);
+    encryption::show(
+        cx,
+        &mut headers,
+        &fields.envelope,
+        ShowContext::Yes,
+        request,
+    )
+    .await;
     if let Some(asked) = asked {
         asked.show(&mut headers);
     }

@@ -51,7 +51,14 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
         && response.status().is_success()
     {
         let envelope = &upload.fields.envelope;
-        encryption::show(response.headers_mut(), envelope, ShowContext::No, &request);
+        encryption::show(
+            cx,
+            response.headers_mut(),
+            envelope,
+            ShowContext::No,
+            &request,
+        )
+        .await;
     }
     Ok(response)
 }

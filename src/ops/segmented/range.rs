@@ -156,7 +156,14 @@ pub async fn warm(
         }
     }
     let mut headers = incoming::headers(cx, data.headers());
-    encryption::show(&mut headers, &metadata.envelope, ShowContext::No, request);
+    encryption::show(
+        cx,
+        &mut headers,
+        &metadata.envelope,
+        ShowContext::No,
+        request,
+    )
+    .await;
     if matches!(wanted, Wanted::Part(_)) {
         show_count(&mut headers, &proven.layout);
     }

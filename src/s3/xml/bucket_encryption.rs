@@ -10,7 +10,12 @@ pub enum DefaultEncryption {
     /// `AES256`.
     Managed,
     /// `aws:kms`, with this key or whatever is the default.
-    NamedKey(Option<String>),
+    NamedKey {
+        /// The key.
+        key: Option<String>,
+        /// Whether it wraps bucket keys, where that is said.
+        bucket_key: Option<bool>,
+    },
 }
 
 impl DefaultEncryption {
@@ -24,37 +29,47 @@ impl DefaultEncryption {
         let default = rule.child(DEFAULT).ok_or_else(malformed)?;
         let is_known = has_only(root, &["Rule"])
             && has_only(rule, &[DEFAULT, BUCKET_KEY])
-            && has_only(default, &["SSEAlgorithm", "KMSMasterKeyID"])
-            && rule
-                .child(BUCKET_KEY)
-                .is_none_or(|it| it.text().as_deref() == Some("false"));
+            && has_only(default, &["SSEAlgorithm", "KMSMasterKeyID"]);
+        let bucket_key = match rule.child(BUCKET_KEY).map(Node::text) {
+            None => None,
+            Some(Some(text)) if text == "true" => Some(true),
+            Some(Some(text)) if text == "false" => Some(false),
+            Some(_) => return Err(malformed()),
+        };
         if root.name() != "ServerSideEncryptionConfiguration" {
             return Err(malformed());
         }
         let key = default.child("KMSMasterKeyID").map(Node::text);
         let algorithm = default.child_text("SSEAlgorithm").filter(|_| is_known);
         Ok(match (algorithm.as_deref(), key) {
-            (Some("AES256"), None) => Some(Self::Managed),
-            (Some("aws:kms"), None) => Some(Self::NamedKey(None)),
-            (Some("aws:kms"), Some(Some(key))) => Some(Self::NamedKey(Some(key))),
+            // S3 has bucket keys for aws:kms alone, and takes no notice here.
+            (Some("AES256"), None) if bucket_key != Some(true) => Some(Self::Managed),
+            (Some("aws:kms"), None) => Some(Self::NamedKey {
+                key: None,
+                bucket_key,
+            }),
+            (Some("aws:kms"), Some(key @ Some(_))) => Some(Self::NamedKey { key, bucket_key }),
             (Some(_) | None, _) => None,
         })
     }
 
     /// The document that says so.
     pub fn render(&self) -> String {
-        let default = match self {
-            Self::Managed => "<SSEAlgorithm>AES256</SSEAlgorithm>".to_owned(),
-            Self::NamedKey(key) => format!(
-                "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{}</KMSMasterKeyID>",
-                escape(key.as_deref().unwrap_or_default())
-            ),
+        let (default, bucket_key) = match self {
+            Self::Managed => ("<SSEAlgorithm>AES256</SSEAlgorithm>".to_owned(), false),
+            Self::NamedKey { key, bucket_key } => {
+                let key = escape(key.as_deref().unwrap_or_default());
+                let default = format!(
+                    "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>{key}</KMSMasterKeyID>"
+                );
+                (default, bucket_key.unwrap_or(false))
+            }
         };
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
              <ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>\
              <ApplyServerSideEncryptionByDefault>{default}</ApplyServerSideEncryptionByDefault>\
-             <BucketKeyEnabled>false</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"
+             <BucketKeyEnabled>{bucket_key}</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>"
         )
     }
 }
@@ -87,8 +102,16 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let key = |key: &str| DefaultEncryption::NamedKey(Some(key.to_owned()));
-        for default in [DefaultEncryption::Managed, key("a"), key("a&<b>")] {
+        let key = |key: &str, bucket_key| DefaultEncryption::NamedKey {
+            key: Some(key.to_owned()),
+            bucket_key: Some(bucket_key),
+        };
+        for default in [
+            DefaultEncryption::Managed,
+            key("a", false),
+            key("a", true),
+            key("a&<b>", false),
+        ] {
             let document = default.render();
             let read = DefaultEncryption::parse(document.as_bytes());
             assert_eq!(read, Ok(Some(default)));
@@ -101,15 +124,21 @@ mod tests {
         const KMS: &str = "<SSEAlgorithm>aws:kms</SSEAlgorithm>";
         const KEY: &str = "<KMSMasterKeyID>k</KMSMasterKeyID>";
         let managed = Ok(Some(DefaultEncryption::Managed));
-        let named =
-            |key: Option<&str>| Ok(Some(DefaultEncryption::NamedKey(key.map(str::to_owned))));
+        let named = |key: Option<&str>, bucket_key| {
+            Ok(Some(DefaultEncryption::NamedKey {
+                key: key.map(str::to_owned),
+                bucket_key,
+            }))
+        };
         let bucket_key = |is: &str| format!("<BucketKeyEnabled>{is}</BucketKeyEnabled>");
         let blocked = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>";
         for (inner, expected) in [
             (rule(AES, ""), managed.clone()),
             (rule(AES, &bucket_key("false")), managed),
-            (rule(KMS, ""), named(None)),
-            (rule(&format!("{KMS}{KEY}"), ""), named(Some("k"))),
+            (rule(KMS, ""), named(None, None)),
+            (rule(KMS, &bucket_key("true")), named(None, Some(true))),
+            (rule(&format!("{KMS}{KEY}"), ""), named(Some("k"), None)),
+            (rule(KMS, &bucket_key("1")), Err(ErrorCode::MalformedXml)),
             (rule(AES, &bucket_key("true")), Ok(None)),
             (rule(AES, &bucket_key("false").repeat(2)), Ok(None)),
             (rule(AES, blocked), Ok(None)),

@@ -85,7 +85,7 @@ async fn copies_that_cannot_be_understood_are_refused() {
         (&[("x-amz-copy-source", "bucket")], 400, "InvalidArgument"),
         (&[("x-amz-copy-source", "bucket/")], 400, "InvalidArgument"),
         (&[("x-amz-copy-source", "../key")], 400, "InvalidBucketName"),
-        (&customer_key, 501, "NotImplemented"),
+        (&customer_key, 400, "InvalidRequest"),
         (
             &[source, ("x-amz-metadata-directive", "copy")],
             400,

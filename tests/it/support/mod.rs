@@ -111,7 +111,12 @@ impl Proxy {
 
     /// The same over TLS, which has to be on.
     pub fn tls_client(&self) -> Client {
-        Client::over_tls(self.address, APP, &self.dir.path().join("tls.crt"))
+        Client::over_tls(self.address, APP, &self.certificate())
+    }
+
+    /// Its certificate, which nobody else trusts.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("tls.crt")
     }
 
     /// The keyring in use.

@@ -14,15 +14,16 @@ use super::conditions::IMPOSSIBLE;
 use super::tags::{Tags, ensure_tags};
 use crate::body::Body;
 use crate::config::rules::CopyPolicy;
-use crate::error::{Error, StoredError};
-use crate::format::{KeyEnvelope, Layout, Metadata, Wrapped};
+use crate::error::Error;
+use crate::format::{KeyEnvelope, Layout, Metadata};
 use crate::keys::policy::KeyId;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, ShowContext, add_metadata};
 use crate::ops::incoming::{self, Late, insert_text};
 use crate::ops::outgoing;
 use crate::ops::policy::ResolvedRule;
-use crate::ops::stored::{self, AcceptedKek};
+use crate::ops::rewrapped::{Origin, rewrapped};
+use crate::ops::stored::{self, AcceptedKek, Spot};
 use crate::s3::copy_source::Directive;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::xml::copy::copied;
@@ -57,23 +58,23 @@ enum Deciding {
 
 /// Whether the copy may share the data key of its source: it is under the same key-encryption key,
 /// and in the same logical bucket unless the rule of the destination widens that.
-pub(super) fn may_share(
+pub(super) async fn may_share(
+    cx: &Cx,
     request: &S3Request,
     rule: &ResolvedRule,
     source: &Source<'_>,
     metadata: &Metadata,
     plan: &SealPlan,
-) -> bool {
+) -> Result<bool, Error> {
     let bucket = request.bucket().unwrap_or_default();
     let destination = rule.rule.logical_bucket(bucket);
     let origin = source
         .rule
         .rule
         .logical_bucket(source.reading.name.bucket());
-    let origin_key = KeyId::from(metadata.envelope.head().key());
-    let same_key = plan.key().map(KeyId::from) == Some(origin_key);
-    let is_direct = matches!(metadata.envelope.wrapped(), Wrapped::Direct(_));
-    same_key && is_direct && (origin == destination || rule.rule.copy == CopyPolicy::ServerSide)
+    let current = cx.keys.current_wrap(&metadata.envelope).await?;
+    let same_key = plan.key().map(KeyId::from) == Some(KeyId::from(current.kek()));
+    Ok(same_key && (origin == destination || rule.rule.copy == CopyPolicy::ServerSide))
 }
 
 /// Whether the upstream copies the object that was looked at and no other, as far as is known or may
@@ -137,46 +138,35 @@ impl Job<'_> {
         };
         ensure_tags(self.cx, self.request, &done.headers, tags.as_deref()).await?;
         encryption::show(
+            self.cx,
             &mut done.headers,
             &metadata.envelope,
             ShowContext::Yes,
             self.request,
-        );
+        )
+        .await;
         Ok(Copied::Done(done))
     }
 
     /// The source's data key, wrapped for its new place.
     async fn rewrap(self, plan: SealPlan) -> Result<KeyEnvelope, Error> {
-        let source = self.source;
-        let envelope = &self.metadata.envelope;
-        let prefix = self.metadata.header.prefix();
-        let opener = stored::authorise(&source.reading.request, source.rule, envelope)?;
-        let AcceptedKek::Configured(from) = opener else {
+        let (request, rule) = (&self.source.reading.request, self.source.rule);
+        let accepted = stored::authorise(self.cx, request, rule, &self.metadata.envelope).await?;
+        let AcceptedKek::Configured(key, current) = &accepted else {
             return Err(S3Error::new(ErrorCode::InternalError).into());
         };
-        let origin = source
-            .rule
-            .rule
-            .logical_bucket(source.reading.name.bucket());
-        let from_context = envelope
-            .head()
-            .context(prefix, origin, source.reading.name.key())
-            .map_err(|error| StoredError::Metadata(error.into()))?;
-        let Wrapped::Direct(wrapped) = envelope.wrapped() else {
-            return Err(S3Error::new(ErrorCode::NotImplemented).into());
+        let origin = Origin {
+            spot: Spot::of(request, rule)?,
+            metadata: self.metadata,
+            key,
+            current,
+            grant: request
+                .caller
+                .as_ref()
+                .map_or(b"anonymous", |it| it.grant()),
         };
-        let (bucket, key) = self.request.object()?;
-        let head = plan.head(&self.rule.rule)?;
-        let destination = self.rule.rule.logical_bucket(bucket);
-        let to_context = head.context(prefix, destination, key)?;
-        let to = (head.key(), &to_context);
-        let wrapped = self
-            .cx
-            .keys
-            .rewrap((&from, &from_context), wrapped, to)
-            .await
-            .map_err(StoredError::Unwrap)?;
-        Ok(KeyEnvelope::new(head, Wrapped::Direct(wrapped))?)
+        let destination = Spot::of(self.request, self.rule)?;
+        rewrapped(self.cx, origin, &plan, destination).await
     }
 
     async fn single(self, mut headers: HeaderMap) -> Result<Copied, Error> {

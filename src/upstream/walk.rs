@@ -3,12 +3,12 @@
 use http::{Method, StatusCode};
 use thiserror::Error;
 
+use super::request::UpstreamRequest;
+use super::{Upstream, UpstreamError};
 use crate::body::{BodyError, collect};
 use crate::s3::uri;
 use crate::s3::xml::document::Document;
 use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
-use crate::upstream::request::UpstreamRequest;
-use crate::upstream::{Upstream, UpstreamError};
 
 /// The keys behind the last one that was seen.
 pub struct Walk<'a> {

@@ -1,0 +1,146 @@
+//! The key registry: newer wraps of bucket keys than the ones that objects carry.
+//!
+//! ```text
+//! entry = 01 || u8 provider || be16 len || key id || be32 key version || bucket key id(16) || be16 len || wrapped bucket key
+//! ```
+//! An entry wins over the copy in an envelope, so moving a bucket's objects to another
+//! key-encryption key is one rewrap per bucket key. Whoever can write to the registry can hide an
+//! entry or put an older one back, and no more: a wrap is bound to its bucket key and bucket, and
+//! opens only under a key that the rule accepts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use moka::future::Cache;
+use thiserror::Error;
+
+use super::{BUCKET_KEY_ID_LEN, BucketKeyId, WrappedBucketKey};
+use crate::keys::types::{KeyRef, ProviderKind, WrappedDataKey};
+
+/// Where entries are kept. Names are bucket key ids in lower-case hex.
+#[async_trait]
+pub trait RegistryStore: Send + Sync + 'static {
+    /// The entry of this name.
+    async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RegistryError>;
+    /// Stores an entry, in the place of an older one, so that it outlasts a crash.
+    async fn put(&self, name: &str, entry: Vec<u8>) -> Result<(), RegistryError>;
+    /// All names.
+    async fn names(&self) -> Result<Vec<String>, RegistryError>;
+}
+
+/// The registry cannot be read or written now, or holds what is no entry.
+#[derive(Debug, Error)]
+#[error("the registry of bucket keys: {0}")]
+pub struct RegistryError(pub String);
+
+/// A registry with what was read of it a moment ago.
+pub struct Registry {
+    store: Arc<dyn RegistryStore>,
+    known: Cache<BucketKeyId, Option<Arc<WrappedBucketKey>>>,
+}
+
+impl Registry {
+    /// Reads through to `store`.
+    pub fn new(store: Arc<dyn RegistryStore>) -> Self {
+        let known = Cache::builder()
+            .max_capacity(KNOWN_MAX)
+            .time_to_live(KNOWN_FOR)
+            .build();
+        Self { store, known }
+    }
+
+    /// The newest wrap of a bucket key, if there is one.
+    pub async fn find(
+        &self,
+        id: &BucketKeyId,
+    ) -> Result<Option<Arc<WrappedBucketKey>>, Arc<RegistryError>> {
+        self.known.try_get_with(*id, self.read(id)).await
+    }
+
+    async fn read(&self, id: &BucketKeyId) -> Result<Option<Arc<WrappedBucketKey>>, RegistryError> {
+        let Some(entry) = self.store.get(&name(id)).await? else {
+            return Ok(None);
+        };
+        let entry = parse(&entry).filter(|entry| entry.id == *id);
+        let entry = entry.ok_or_else(|| RegistryError(format!("{} is no entry", name(id))))?;
+        Ok(Some(Arc::new(entry)))
+    }
+
+    /// Writes a wrap; from then on it is the newest.
+    pub async fn put(&self, key: &WrappedBucketKey) -> Result<(), RegistryError> {
+        let entry = encode(key).ok_or_else(|| RegistryError("an entry is too long".to_owned()))?;
+        self.store.put(&name(&key.id), entry).await?;
+        self.known.insert(key.id, Some(Arc::new(key.clone()))).await;
+        Ok(())
+    }
+
+    /// The ids of all bucket keys.
+    pub async fn ids(&self) -> Result<Vec<BucketKeyId>, RegistryError> {
+        let names = self.store.names().await?;
+        Ok(names.iter().filter_map(|name| id(name)).collect())
+    }
+}
+
+/// The name of an entry.
+pub fn name(id: &BucketKeyId) -> String {
+    data_encoding::HEXLOWER.encode(id)
+}
+
+fn id(name: &str) -> Option<BucketKeyId> {
+    let bytes = data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?;
+    bytes.try_into().ok()
+}
+
+/// `None` if a field has more than 65,535 bytes.
+pub fn encode(key: &WrappedBucketKey) -> Option<Vec<u8>> {
+    let mut entry = vec![ENTRY_VERSION, key.kek.provider as u8];
+    put_field(&mut entry, key.kek.id.as_bytes())?;
+    entry.extend_from_slice(&key.kek.version.to_be_bytes());
+    entry.extend_from_slice(&key.id);
+    put_field(&mut entry, &key.wrapped.0)?;
+    Some(entry)
+}
+
+/// Exactly one entry, in the only encoding it has.
+pub fn parse(entry: &[u8]) -> Option<WrappedBucketKey> {
+    let (&[version, provider], rest) = entry.split_first_chunk()?;
+    let (id, rest) = field(rest)?;
+    let (key_version, rest) = rest.split_first_chunk()?;
+    let (bucket_key, rest) = rest.split_first_chunk::<BUCKET_KEY_ID_LEN>()?;
+    let (wrapped, rest) = field(rest)?;
+    let provider = ProviderKind::from_byte(provider)?;
+    let is_one = version == ENTRY_VERSION
+        && rest.is_empty()
+        && !wrapped.is_empty()
+        && !id.is_empty()
+        && provider != ProviderKind::Customer;
+    is_one.then_some(())?;
+    Some(WrappedBucketKey {
+        id: *bucket_key,
+        kek: KeyRef {
+            provider,
+            id: String::from_utf8(id.to_vec()).ok()?,
+            version: u32::from_be_bytes(*key_version),
+        },
+        wrapped: WrappedDataKey(wrapped.to_vec()),
+    })
+}
+
+fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+}
+
+fn put_field(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    out.extend_from_slice(&u16::try_from(bytes.len()).ok()?.to_be_bytes());
+    out.extend_from_slice(bytes);
+    Some(())
+}
+
+const ENTRY_VERSION: u8 = 1;
+
+/// How long an entry, or that there is none, is believed: the delay of a rewrap.
+const KNOWN_FOR: Duration = Duration::from_mins(1);
+
+const KNOWN_MAX: u64 = 100_000;
