@@ -5,6 +5,9 @@
 #   S3SEAL_TEST_SEAWEEDFS_DATA                where SeaweedFS keeps its files
 #   S3SEAL_TEST_ACCESS_KEY, S3SEAL_TEST_SECRET_KEY   the account, the same on both
 #   S3SEAL_TEST_BAO, S3SEAL_TEST_BAO_TOKEN    endpoint and root token of OpenBao
+#   S3SEAL_TEST_HSM_MODULE, S3SEAL_TEST_HSM_PIN     SoftHSM's module and the PIN of its tokens; with SOFTHSM2_CONF
+#   S3SEAL_TEST_HSM_TOKENS                    how many tokens there are, named of-the-run-0 and so on
+#   S3SEAL_TEST_HSM_FAULTS, S3SEAL_TEST_HSM_FAULT_DIR   a module in front of it, see pkcs11_faults.c
 #
 # shellcheck shell=bash
 
@@ -66,6 +69,28 @@ start_bao() {
     wait_for_http "http://127.0.0.1:$port/v1/sys/health" "$pid" 60 200 || fail "OpenBao did not start, see $LOGS/bao.log"
     export S3SEAL_TEST_BAO=http://127.0.0.1:$port
     echo "OpenBao: $S3SEAL_TEST_BAO"
+}
+
+# --- SoftHSM ------------------------------------------------------------------------------------
+
+# No server: a library that the tests load, with tokens in a folder. All tokens are made beforehand: while a process
+# makes one, SoftHSM ends it if another thread asks for the slots.
+start_hsm() {
+    [ -n "${S3SEAL_TEST_HSM_MODULE:-}" ] && return 0
+    local dir=$RUN/hsm number
+    rm -rf "$dir" "$LOGS/hsm.log" && mkdir -p "$dir/tokens" "$dir/faults"
+    printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$dir/tokens" >"$dir/softhsm2.conf"
+    export SOFTHSM2_CONF=$dir/softhsm2.conf S3SEAL_TEST_HSM_PIN=pin-of-the-user S3SEAL_TEST_HSM_TOKENS=24
+    for number in $(seq 0 $((S3SEAL_TEST_HSM_TOKENS - 1))); do
+        softhsm2-util --init-token --free --label "of-the-run-$number" --pin "$S3SEAL_TEST_HSM_PIN" --so-pin 12345678 \
+            >>"$LOGS/hsm.log" 2>&1 || fail "no SoftHSM token, see $LOGS/hsm.log"
+    done
+    cc -Wall -Wextra -shared -fPIC -o "$dir/faults.so" "$REPO/tests/support/pkcs11_faults.c" -ldl -lpthread \
+        >>"$LOGS/hsm.log" 2>&1 || fail "cannot compile pkcs11_faults.c, see $LOGS/hsm.log"
+    export S3SEAL_TEST_HSM_FAULTS=$dir/faults.so S3SEAL_TEST_HSM_FAULT_DIR=$dir/faults
+    S3SEAL_TEST_HSM_MODULE=$(dpkg -L libsofthsm2 | grep -m1 '/softhsm/libsofthsm2.so$')
+    export S3SEAL_TEST_HSM_MODULE
+    echo "SoftHSM: $S3SEAL_TEST_HSM_MODULE"
 }
 
 # --- Ceph RADOS Gateway -------------------------------------------------------------------------

@@ -54,6 +54,9 @@ without_daemons() {
 # Real upstream number two: strict about payload hashes and transparent to odd keys.
 install_ceph() { install_debian ceph-mon ceph-osd radosgw ceph-common; }
 
+# A PKCS#11 token in software.
+install_hsm() { install_debian softhsm2; }
+
 install_test_tools() {
     if ! command -v curl >/dev/null || ! command -v openssl >/dev/null; then
         install_debian curl openssl ca-certificates
