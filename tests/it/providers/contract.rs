@@ -19,6 +19,9 @@ pub trait Subject: Send + Sync + Sized {
     /// The answer for a version, or a whole key, that was destroyed.
     const DESTROYED: Option<KeyError>;
 
+    /// Whether two wraps of one data key for one context differ, as nonces make them.
+    const WRAPS_DIFFER: bool = true;
+
     /// A fresh one, which shares nothing with others.
     fn start() -> impl Future<Output = Self> + Send;
     fn provider(&self) -> Arc<dyn KeyProvider>;
@@ -249,7 +252,9 @@ async fn rewrap_keeps_the_data_key<S: Subject>(subject: &S) {
             .rewrap((&key, from), &fresh.wrapped, (&key, to))
             .await
             .unwrap();
-        assert_ne!(moved, fresh.wrapped);
+        if S::WRAPS_DIFFER || from.bytes != to.bytes {
+            assert_ne!(moved, fresh.wrapped);
+        }
         let opened = provider.unwrap(&key, &moved, to).await.unwrap();
         assert_eq!(opened.expose(), fresh.data_key.expose());
     }
