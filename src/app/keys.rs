@@ -8,6 +8,7 @@ use super::upkeep::Keyring;
 use crate::config::keys::{Keys, Provider};
 use crate::keys::local::LocalProvider;
 use crate::keys::observer::KeyObserver;
+use crate::keys::pkcs11::Pkcs11Provider;
 use crate::keys::transit::TransitProvider;
 use crate::keys::{CacheSettings, KeyService, KeyServiceSettings, ProviderSetup};
 use crate::telemetry::metrics::Metrics;
@@ -32,6 +33,14 @@ pub(super) fn key_service(
                 keyrings.push(Keyring {
                     name: local.name.clone(),
                     provider,
+                });
+            }
+            Provider::Pkcs11(token) => {
+                let provider = Pkcs11Provider::new(token).map_err(StartError::Threads)?;
+                setups.push(ProviderSetup {
+                    name: token.name.clone(),
+                    served: provider.served(),
+                    provider: Arc::new(provider),
                 });
             }
             Provider::Transit(transit) => {

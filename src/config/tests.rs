@@ -488,19 +488,45 @@ fn the_admin_listener_is_never_the_s3_listener() {
 }
 
 #[test]
+fn a_pkcs11_token_is_a_key_provider() {
+    let token = |extra: &str| {
+        format!(
+            "[{{ kind = \"pkcs11\", name = \"hsm\", module = \"hsm.so\", token_label = \"t\", {extra} }}]"
+        )
+    };
+    let variable = "S3SEAL_KEYS__PROVIDERS";
+    let fine = token("pin = \"a secret PIN\", keys = [\"k\"]");
+    let config = parse(INTERFACE, &[(variable, &fine)]).unwrap();
+    let [Provider::Pkcs11(found)] = config.keys.providers.as_slice() else {
+        panic!("{:?}", config.keys.providers);
+    };
+    assert_eq!((found.name.as_str(), found.sessions), ("hsm", 4));
+    assert!(found.module.is_absolute() && found.module.ends_with("hsm.so"));
+    assert!(!format!("{found:?}").contains("a secret PIN"));
+
+    for (extra, key) in [
+        ("pin = \"\", keys = [\"k\"]", "pin"),
+        ("pin = \"1\", keys = []", "keys"),
+        ("pin = \"1\", keys = [\"a\", \"b \"]", "keys[1]"),
+        ("pin = \"1\", keys = [\"\"]", "keys[0]"),
+        ("pin = \"1\", keys = [\"k\"], sessions = 0", "sessions"),
+        ("pin = \"1\", keys = [\"k\"], sessions = 65", "sessions"),
+    ] {
+        let found = problems(INTERFACE, &[(variable, &token(extra))]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let start = format!("{variable}: keys.providers[0].{key}: ");
+        assert!(found[0].starts_with(&start), "{found:?}");
+    }
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused() {
     let kms = "[{ kind = \"aws-kms\", name = \"kms\", region = \"r\", keys = [\"k\"] }]";
-    let token = "[{ kind = \"pkcs11\", name = \"h\", module = \"m\", token_label = \"l\", pin = \"1\", keys = [\"k\"] }]";
     let rule = |extra: &str| format!("[{{ buckets = [\"*\"], encryption = \"off\", {extra} }}]");
     let cases = [
         (
             "S3SEAL_KEYS__PROVIDERS",
             kms.to_owned(),
-            "keys.providers[0].kind",
-        ),
-        (
-            "S3SEAL_KEYS__PROVIDERS",
-            token.to_owned(),
             "keys.providers[0].kind",
         ),
         (

@@ -30,6 +30,8 @@ pub mod local;
 #[cfg(feature = "proxy")]
 pub mod observer;
 #[cfg(feature = "proxy")]
+pub mod pkcs11;
+#[cfg(feature = "proxy")]
 pub mod provider;
 #[cfg(feature = "proxy")]
 pub mod service;

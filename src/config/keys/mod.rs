@@ -12,7 +12,7 @@ use super::problem::{Bounds, Check};
 
 mod remote;
 
-pub use self::remote::{TransitAuth, TransitProvider};
+pub use self::remote::{Pkcs11Provider, TransitAuth, TransitProvider};
 pub use super::secret::SecretPlace;
 
 /// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
@@ -77,6 +77,8 @@ pub enum BucketKeysEnabled {
 pub enum Provider {
     /// The embedded keyring file.
     Local(LocalProvider),
+    /// A PKCS#11 token.
+    Pkcs11(Box<Pkcs11Provider>),
     /// Vault or OpenBao.
     Transit(Box<TransitProvider>),
 }

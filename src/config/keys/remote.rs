@@ -8,7 +8,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::Provider;
-use crate::config::problem::Check;
+use crate::config::problem::{Bounds, Check};
 use crate::config::secret::{SecretPlace, SecretSource};
 
 /// The Transit engine of a Vault or OpenBao server.
@@ -59,6 +59,23 @@ pub enum TransitAuth {
     },
 }
 
+/// A PKCS#11 token, through its maker's module.
+#[derive(Clone, Debug)]
+pub struct Pkcs11Provider {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// The module: a shared library.
+    pub module: PathBuf,
+    /// Which token, where the module has several.
+    pub token_label: String,
+    /// What the user of the token logs in with. Read again at every login where it lies in a file.
+    pub pin: Arc<SecretPlace>,
+    /// Sessions with the token, and so calls at a time.
+    pub sessions: usize,
+    /// The keys it serves: labels of secret keys.
+    pub keys: Vec<String>,
+}
+
 /// The kinds this file knows.
 pub(super) const KINDS: [&str; 3] = ["aws-kms", "transit", "pkcs11"];
 
@@ -87,7 +104,7 @@ pub(super) fn check(kind: &str, key: &str, value: Value, check: &mut Check<'_>) 
 }
 
 /// What this version cannot use yet.
-const UNAVAILABLE: [&str; 2] = ["aws-kms", "pkcs11"];
+const UNAVAILABLE: [&str; 1] = ["aws-kms"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +146,7 @@ struct Pkcs11Table {
     module: PathBuf,
     token_label: String,
     pin: SecretSource,
+    sessions: Option<u64>,
     keys: Vec<String>,
 }
 
@@ -249,11 +267,38 @@ fn check_pkcs11(key: &str, table: Pkcs11Table, check: &mut Check<'_>) -> Checked
         check.problem(format!("{key}.module"), "must not be empty");
     }
     not_empty(&format!("{key}.token_label"), &table.token_label, check);
-    table.pin.fetch(&format!("{key}.pin"), check);
+    for (index, id) in table.keys.iter().enumerate() {
+        label(&format!("{key}.keys[{index}]"), id, check);
+    }
+    let sessions = check.count(&format!("{key}.sessions"), table.sessions, &SESSIONS);
+    let module = check.resolve(&table.module);
+    let pin = table.pin.place(&format!("{key}.pin"), check);
+    let provider = pin.map(|pin| {
+        Provider::Pkcs11(Box::new(Pkcs11Provider {
+            name: table.name.clone(),
+            module,
+            token_label: table.token_label,
+            pin: Arc::new(pin),
+            sessions,
+            keys: table.keys.clone(),
+        }))
+    });
     Checked {
         name: table.name,
         ids: table.keys,
-        provider: None,
+        provider,
+    }
+}
+
+/// What stands in a header as it is: clients see the names of keys.
+fn label(key: &str, text: &str, check: &mut Check<'_>) {
+    let is_fine = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    let has_room = (1..=LABEL_LEN_MAX).contains(&text.len());
+    if !has_room || text.trim() != text || !text.bytes().all(is_fine) {
+        let reason = format!(
+            "must be 1 to {LABEL_LEN_MAX} printable ASCII characters, without spaces around them"
+        );
+        check.problem(key, reason);
     }
 }
 
@@ -301,6 +346,16 @@ fn segment(key: &str, text: &str, check: &mut Check<'_>) {
         );
     }
 }
+
+/// Ids are in every envelope, whose room is 2,048 bytes of metadata.
+const LABEL_LEN_MAX: usize = 128;
+
+/// Each is a thread, which waits most of the time; tokens allow few sessions.
+const SESSIONS: Bounds = Bounds {
+    min: 1,
+    max: 64,
+    default: 4,
+};
 
 /// Where Kubernetes mounts a pod's token.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";

@@ -3,5 +3,7 @@
 mod bao;
 mod contract;
 mod gate;
+mod hsm;
 mod local;
+mod pkcs11;
 mod transit;

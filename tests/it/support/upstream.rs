@@ -84,7 +84,14 @@ impl Server {
 
 /// Where a server listens that whoever runs the tests has started; see [`Server::from_environment`].
 pub fn address_from_environment(variable: &str) -> Option<SocketAddr> {
-    let Ok(endpoint) = std::env::var(variable) else {
+    let endpoint = value_from_environment(variable)?;
+    let address = endpoint.strip_prefix("http://").expect("an http endpoint");
+    Some(address.parse().unwrap())
+}
+
+/// What whoever runs the tests has prepared; see [`Server::from_environment`].
+pub fn value_from_environment(variable: &str) -> Option<String> {
+    let Ok(value) = std::env::var(variable) else {
         let is_offline = std::env::var("S3SEAL_TEST_OFFLINE").is_ok_and(|value| value == "1");
         assert!(
             is_offline,
@@ -93,6 +100,5 @@ pub fn address_from_environment(variable: &str) -> Option<SocketAddr> {
         );
         return None;
     };
-    let address = endpoint.strip_prefix("http://").expect("an http endpoint");
-    Some(address.parse().unwrap())
+    Some(value)
 }
