@@ -61,6 +61,9 @@ pub enum BodyError {
     /// Ours: the sealer was used against its contract.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Ours: no room for the next chunk for long.
+    #[error("no room for a chunk of this size for long")]
+    NoRoom,
     /// A body larger than what is buffered for this operation, in bytes.
     #[error("body exceeds {0} bytes")]
     TooLarge(u64),

@@ -3,14 +3,16 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::BodyError;
 use super::buffers::Buffers;
-use super::room::Share;
+use super::room::{Room, Share};
 use crate::format::{Opened, Opener, TAG_LEN};
 
 /// What of the stored bytes to open, and what of their plaintext to show.
@@ -40,7 +42,15 @@ pub struct OpenBody<B> {
     window: Window,
     on_failure: Option<OnFailure>,
     /// Room for the chunks, for as long as there may be any.
-    _share: Share,
+    share: Share,
+    growth: Growth,
+}
+
+/// Where more room comes from, for chunks that are larger than was expected.
+#[derive(Default)]
+struct Growth {
+    room: Option<Arc<Room>>,
+    waiting: Option<BoxFuture<'static, Option<Share>>>,
 }
 
 /// Told about the first error of a body.
@@ -64,8 +74,39 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
             ready: VecDeque::new(),
             window,
             on_failure: Some(OnFailure(Box::new(on_failure))),
-            _share: share,
+            share,
+            growth: Growth::default(),
         }
+    }
+
+    /// Waits for room where a chunk turns out to be larger than what `share` was for: how large the
+    /// chunks of unequal parts are is not known before the header of each.
+    #[must_use]
+    pub fn growing_in(mut self, room: Arc<Room>) -> Self {
+        self.growth.room = Some(room);
+        self
+    }
+
+    /// Ready when there is room for the next chunk.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        let wanted = self.opener.as_ref().map_or(0, Opener::wanted);
+        let chunk_len = wanted.saturating_sub(TAG_LEN);
+        if chunk_len <= self.share.chunk_len() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(room) = &self.growth.room else {
+            return Poll::Ready(Ok(()));
+        };
+        let waiting = self.growth.waiting.get_or_insert_with(|| {
+            // Given back first: who holds some while it waits for more could wait for ever.
+            self.share = Share::default();
+            let room = Arc::clone(room);
+            Box::pin(async move { room.to_open(chunk_len).await })
+        });
+        let share = ready!(waiting.as_mut().poll(cx));
+        self.growth.waiting = None;
+        self.share = share.ok_or(BodyError::NoRoom)?;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
@@ -77,6 +118,7 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
                 return Poll::Ready(Ok(None));
             }
             if !self.arrived.is_empty() {
+                ready!(self.poll_room(cx))?;
                 self.open_next()?;
                 continue;
             }
@@ -215,7 +257,8 @@ mod tests {
     use super::*;
     use crate::format::single::SingleRange;
     use crate::format::{
-        BulkCipher, ContentHeader, ContentKey, HeaderPrefix, Sealer, SingleSealer, Trailer,
+        Announced, BulkCipher, ContentHeader, ContentKey, Ending, HeaderPrefix, OpenEnds,
+        PartNumber, Sealer, SegmentSealer, SingleSealer, Trailer, Walk,
     };
     use crate::keys::types::DataKey;
 
@@ -306,5 +349,47 @@ mod tests {
                 prop_assert!(shown == plaintext[first as usize..][..range.take() as usize]);
             }
         }
+    }
+
+    /// Nobody knew beforehand how large the chunks of a part are.
+    #[tokio::test]
+    async fn a_chunk_larger_than_was_expected_waits_for_room() {
+        const CHUNK: usize = 1 << 20;
+        let data_key = DataKey::new([3; 32]);
+        let prefix = HeaderPrefix::segmented([4; 32], Ending::Terminal);
+        let (header, _) = ContentHeader::new(prefix, &data_key);
+        let key = header.verify(&data_key).unwrap();
+        // A header that promises chunks of 1 MiB is all that is needed of a part of 1 GiB.
+        let part = PartNumber::FIRST;
+        let sealer = SegmentSealer::new(BulkCipher::AwsLc, &key, part, 1 << 30, [5; 32]);
+        let mut stored = sealer.unwrap().prologue().to_vec();
+        let announced = Announced {
+            stored_len: (1 << 30) + 2 * 16_640,
+            parts: Some(2),
+        };
+        stored.extend_from_slice(&[0; 1000]);
+        let walk = Walk::new(key.prefix(), announced, OpenEnds::Allow).unwrap();
+        let opener = Opener::segmented(BulkCipher::AwsLc, Arc::new(key), walk);
+        let window = Window {
+            stored_skip: 0,
+            stored: announced.stored_len,
+            skip: 0,
+            show: 1 << 30,
+        };
+        let room = Arc::new(Room::new(Room::LEN_MIN));
+        let taken = room.to_open(8 << 20).await.unwrap();
+        let source = http_body_util::Full::new(Bytes::from(stored));
+        let source = source.map_err(|never| match never {});
+        let mut body = OpenBody::new(source, opener, window, Share::default(), |_| {})
+            .growing_in(Arc::clone(&room));
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(100), body.frame());
+        assert!(waits.await.is_err(), "there is no room");
+        drop(taken);
+        let frame = body.frame().await.unwrap();
+        assert!(
+            matches!(frame, Err(BodyError::Open(_))),
+            "the bytes end early"
+        );
+        assert_eq!(body.share.chunk_len(), CHUNK);
     }
 }

@@ -24,6 +24,14 @@ pub struct Room {
 #[derive(Debug, Default)]
 pub struct Share {
     _permit: Option<OwnedSemaphorePermit>,
+    chunk_len: usize,
+}
+
+impl Share {
+    /// The largest chunk that there is room for: those of the usual size always have it.
+    pub fn chunk_len(&self) -> usize {
+        self.chunk_len.max(CHUNK_LEN)
+    }
 }
 
 impl Room {
@@ -41,7 +49,8 @@ impl Room {
 
     /// Waits for room to open chunks of this length; `None` if there is none for long.
     pub async fn to_open(&self, chunk_len: usize) -> Option<Share> {
-        share(&self.opening, held(chunk_len), PATIENCE).await
+        let share = share(&self.opening, held(chunk_len), PATIENCE).await?;
+        Some(Share { chunk_len, ..share })
     }
 
     /// Waits for room to seal chunks of this length; `None` if there is none for long.
@@ -74,6 +83,7 @@ async fn share(half: &Arc<Semaphore>, len: usize, patience: Duration) -> Option<
     let permit = permit.ok()?.ok()?;
     Some(Share {
         _permit: Some(permit),
+        chunk_len: 0,
     })
 }
 

@@ -268,6 +268,7 @@ fn body_to_s3(error: &BodyError) -> S3Error {
         BodyError::TooLarge(limit) => {
             S3Error::new(ErrorCode::EntityTooLarge).detail("MaxSizeAllowed", limit.to_string())
         }
+        BodyError::NoRoom => S3Error::new(ErrorCode::SlowDown),
         BodyError::Upstream(_) | BodyError::UpstreamIdle => {
             S3Error::new(ErrorCode::ServiceUnavailable)
         }
@@ -286,7 +287,7 @@ fn body_fault(error: &BodyError) -> Fault {
         | BodyError::TooLarge(_) => Fault::Client,
         BodyError::Open(_) => Fault::Stored,
         BodyError::Upstream(_) | BodyError::UpstreamIdle | BodyError::Listing(_) => Fault::Upstream,
-        BodyError::Seal(_) | BodyError::Aborted => Fault::Proxy,
+        BodyError::Seal(_) | BodyError::NoRoom | BodyError::Aborted => Fault::Proxy,
     }
 }
 

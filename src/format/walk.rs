@@ -208,6 +208,9 @@ impl ColdRead {
             .stored_len
             .checked_sub(self.header_offset(self.parts))?
             .checked_sub(SEGMENT_OVERHEAD)?;
+        if last > MAX_SEGMENT_LEN {
+            return None;
+        }
         SegmentedLayout::equal(self.parts, self.part_len, last)
     }
 

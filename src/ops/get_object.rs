@@ -70,6 +70,7 @@ async fn read(
             match unsatisfiable(cx, request, rule, wanted).await? {
                 Unsatisfiable::Changed(head) => incoming::relay(cx, head).await,
                 Unsatisfiable::Plaintext => plaintext_part(cx, request).await,
+                Unsatisfiable::NotWanted => Box::pin(read(cx, request, rule, Wanted::Whole)).await,
                 Unsatisfiable::Segmented(head, metadata) => {
                     let stored_len = content_length(head.headers())?;
                     let about = About {

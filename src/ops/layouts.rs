@@ -1,7 +1,7 @@
 //! Where the segments of multipart objects are stored, as far as earlier reads have proven it.
 //! Nothing in it is secret; every read that relies on it carries `If-Match`.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use crate::error::StoredError;
 use crate::format::{
     ContentKey, OpenError, PartNumber, SEGMENT_HEADER_LEN, SegmentHead, SegmentedLayout,
-    SegmentedRange, WalkError,
+    SegmentedRange, Walk, WalkError,
 };
 
 /// Proven layouts of objects by bucket, key and version.
@@ -22,8 +22,20 @@ pub struct Layouts {
     walks: Cache<Place, Arc<Turn>>,
 }
 
-/// Held by the only one who walks an object.
-pub type Turn = tokio::sync::Mutex<()>;
+/// Held by the only one who walks an object: how far it has come, for who goes on if that one leaves.
+pub type Turn = tokio::sync::Mutex<Option<Walked>>;
+
+/// A walk in the making.
+pub struct Walked {
+    /// The entity tag of the object.
+    pub etag: HeaderValue,
+    /// Its content header.
+    pub header: [u8; crate::format::HEADER_LEN],
+    /// Where it goes on.
+    pub walk: Walk,
+    /// The plaintext lengths of the parts that it has passed.
+    pub lens: Vec<u64>,
+}
 
 /// Which object a request names: bucket, decoded key, and version where it names one.
 pub type Place = (String, String, Option<String>);
@@ -40,7 +52,8 @@ pub struct Proven {
     pub layout: Arc<SegmentedLayout>,
     /// How far that is proven.
     pub certainty: Certainty,
-    heads: Mutex<BTreeMap<PartNumber, [u8; SEGMENT_HEADER_LEN]>>,
+    /// The oldest first.
+    heads: Mutex<VecDeque<(PartNumber, [u8; SEGMENT_HEADER_LEN])>>,
 }
 
 /// How far a layout is proven.
@@ -74,7 +87,8 @@ impl Proven {
     /// The stored header of a segment, if a read has passed it. It proves itself.
     pub fn head(&self, part: PartNumber) -> Option<[u8; SEGMENT_HEADER_LEN]> {
         let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        heads.get(&part).copied()
+        let found = heads.iter().find(|(known, _)| *known == part);
+        found.map(|(_, head)| *head)
     }
 
     /// Whether the place of a part is proven.
@@ -125,10 +139,11 @@ impl Proven {
     /// Keeps the header of a segment, in place of another one where there are many.
     pub fn keep_head(&self, part: PartNumber, head: [u8; SEGMENT_HEADER_LEN]) {
         let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.retain(|(known, _)| *known != part);
         if heads.len() >= HEADS_MAX {
-            heads.pop_first();
+            heads.pop_front();
         }
-        heads.insert(part, head);
+        heads.push_back((part, head));
     }
 }
 
@@ -138,8 +153,20 @@ impl Layouts {
         self.proven.get(place)
     }
 
-    /// Keeps what was proven.
+    /// Keeps what was proven. A guess takes no place of a walk's, nor one that was wrong once: what
+    /// is slow may have been overtaken.
     pub fn insert(&self, place: Place, proven: Arc<Proven>) {
+        if proven.certainty == Certainty::Guessed {
+            let known = self.proven.get(&place);
+            let is_walked = known.is_some_and(|known| {
+                known.certainty == Certainty::Walked
+                    && known.etag == proven.etag
+                    && known.header == proven.header
+            });
+            if is_walked || self.is_doubted(&place, &proven.etag) {
+                return;
+            }
+        }
         self.proven.insert(place, proven);
     }
 
@@ -154,9 +181,14 @@ impl Layouts {
     }
 
     /// Forgets an object that a guess was wrong about, and makes none about it again.
-    pub fn doubt(&self, place: Place, etag: HeaderValue) {
-        self.proven.invalidate(&place);
-        self.doubted.insert(place, etag);
+    pub fn doubt(&self, place: &Place, etag: &HeaderValue) {
+        // First the doubt, or a guess could slip in between.
+        self.doubted.insert(place.clone(), etag.clone());
+        let is_wrong =
+            |known: Arc<Proven>| known.certainty == Certainty::Guessed && known.etag == *etag;
+        if self.proven.get(place).is_some_and(is_wrong) {
+            self.proven.invalidate(place);
+        }
     }
 
     /// Whether a guess about the object was wrong.
@@ -203,14 +235,49 @@ mod tests {
 
     #[test]
     fn headers_of_an_object_are_bounded() {
-        let layout = (SegmentedLayout::walked([1]).unwrap(), Certainty::Walked);
-        let proven = Proven::new(HeaderValue::from_static("e"), [0; 72], 16_641, layout);
-        for number in 1..=100 {
-            let part = PartNumber::new(number).unwrap();
-            proven.keep_head(part, [number as u8; SEGMENT_HEADER_LEN]);
-            assert_eq!(proven.head(part), Some([number as u8; SEGMENT_HEADER_LEN]));
+        let proven = proven("e", Certainty::Walked);
+        let part = |number| PartNumber::new(number).unwrap();
+        for number in (1..=100).rev() {
+            proven.keep_head(part(number), [number as u8; SEGMENT_HEADER_LEN]);
+            let kept = proven.head(part(number));
+            assert_eq!(kept, Some([number as u8; SEGMENT_HEADER_LEN]));
         }
-        assert_eq!(proven.head(PartNumber::FIRST), None);
+        // the oldest goes first, whatever its number
+        assert_eq!(proven.head(part(100)), None);
+        assert!(proven.head(part(32)).is_some());
+        for _ in 0..100 {
+            proven.keep_head(part(1), [0; SEGMENT_HEADER_LEN]);
+        }
         assert_eq!(proven.heads.lock().unwrap().len(), HEADS_MAX);
+        assert!(proven.head(part(32)).is_some());
+    }
+
+    fn proven(etag: &'static str, certainty: Certainty) -> Arc<Proven> {
+        let layout = (SegmentedLayout::walked([1]).unwrap(), certainty);
+        let etag = HeaderValue::from_static(etag);
+        Arc::new(Proven::new(etag, [0; 72], 16_641, layout))
+    }
+
+    #[test]
+    fn a_late_guess_takes_no_place_of_a_walk_nor_of_a_doubt() {
+        let layouts = Layouts::default();
+        let place = || ("b".to_owned(), "k".to_owned(), None);
+        let certainty = || layouts.get(&place()).map(|known| known.certainty);
+        layouts.insert(place(), proven("e", Certainty::Guessed));
+        layouts.insert(place(), proven("e", Certainty::Walked));
+        layouts.insert(place(), proven("e", Certainty::Guessed));
+        assert_eq!(certainty(), Some(Certainty::Walked));
+        // what was walked stays, whatever is doubted
+        layouts.doubt(&place(), &HeaderValue::from_static("e"));
+        assert_eq!(certainty(), Some(Certainty::Walked));
+        // another object
+        layouts.insert(place(), proven("f", Certainty::Guessed));
+        assert_eq!(certainty(), Some(Certainty::Guessed));
+        layouts.doubt(&place(), &HeaderValue::from_static("e"));
+        assert_eq!(certainty(), Some(Certainty::Guessed));
+        layouts.doubt(&place(), &HeaderValue::from_static("f"));
+        assert_eq!(certainty(), None);
+        layouts.insert(place(), proven("f", Certainty::Guessed));
+        assert_eq!(certainty(), None);
     }
 }

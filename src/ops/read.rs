@@ -19,7 +19,7 @@ use crate::body::seal::algorithm_of;
 use crate::body::{Body, BodyError};
 use crate::error::{Error, StoredError};
 use crate::format::sizes::{segmented_plaintext_len, single_plaintext_len};
-use crate::format::{Layout, Metadata, Opener};
+use crate::format::{Layout, Metadata, OpenError, Opener};
 use crate::format::{SealedChecksum, Trailer};
 use crate::s3::conditional;
 use crate::s3::error_code::{ErrorCode, S3Error};
@@ -242,6 +242,9 @@ pub async fn unsatisfiable(
         return Ok(Unsatisfiable::Changed(head));
     }
     let stored_len = content_length(head.headers())?;
+    if matches!(wanted, Wanted::Range(_)) && !if_range_holds(request, head.headers()) {
+        return Ok(Unsatisfiable::NotWanted);
+    }
     let size = match stored::recognise(cx, request, rule, head.headers(), stored_len)? {
         Stored::Sealed(metadata) => {
             stored::admit(cx, request, rule, &metadata).await?;
@@ -269,6 +272,8 @@ pub enum Unsatisfiable {
     Changed(Response<Received>),
     /// The object is not encrypted, and the range is one of it.
     Plaintext,
+    /// `If-Range` names another object: all of this one is wanted.
+    NotWanted,
     /// It is a multipart object, which this answer to a HEAD describes.
     Segmented(Response<Received>, Box<Metadata>),
 }
@@ -288,7 +293,7 @@ pub fn stream(
     share: Share,
     response: Response<Received>,
 ) -> Body {
-    stream_or(cx, opener, window, share, response, || ())
+    stream_or(cx, opener, window, share, response, |_| ())
 }
 
 /// As [`stream`]; `on_failure` is called when what arrived could not be opened.
@@ -298,15 +303,15 @@ pub fn stream_or(
     window: Window,
     share: Share,
     response: Response<Received>,
-    on_failure: impl FnOnce() + Send + 'static,
+    on_failure: impl FnOnce(&OpenError) + Send + 'static,
 ) -> Body {
     let metrics = Arc::clone(&cx.metrics);
     let span = tracing::Span::current();
     let report = move |error: &BodyError| {
         span.in_scope(|| {
-            if matches!(error, BodyError::Open(_)) {
+            if let BodyError::Open(error) = error {
                 metrics.integrity_failure("body");
-                on_failure();
+                on_failure(error);
                 tracing::error!(%error, "stored object failed its integrity check, response aborted");
             } else {
                 metrics.upstream_error("body");
@@ -314,13 +319,8 @@ pub fn stream_or(
             }
         });
     };
-    Body::new(OpenBody::new(
-        response.into_body(),
-        opener,
-        window,
-        share,
-        report,
-    ))
+    let body = OpenBody::new(response.into_body(), opener, window, share, report);
+    Body::new(body.growing_in(Arc::clone(&cx.room)))
 }
 
 /// Sets `Content-Range`.

@@ -269,6 +269,10 @@ async fn stored_parts_that_were_tampered_with_are_refused() {
         (stored[..3 * segment].to_vec(), "without the seal"),
         (stored[..stored.len() - 1].to_vec(), "a byte short"),
         ([&stored[..], b"x"].concat(), "a byte long"),
+        (
+            vec![0; 4 * 16_640],
+            "emptied: no byte is announced, and none verified",
+        ),
         (flipped(40), "salt"),
         (flipped(segment + 5000), "a chunk"),
         (flipped(2 * segment - 130), "a trailer"),
@@ -281,6 +285,35 @@ async fn stored_parts_that_were_tampered_with_are_refused() {
             Ok(answer) => answer.status.as_u16() == 500,
         };
         assert!(refused, "{what}");
+    }
+    proxy.stop().await;
+}
+
+/// More parts than headers of parts are remembered.
+#[tokio::test]
+async fn ranges_over_borders_of_many_parts_are_read_in_any_order() {
+    const PARTS: usize = 36;
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let part = body(5 * MIB);
+    let id = create(&client, "object").await;
+    let mut etags = Vec::new();
+    for number in 1..=PARTS {
+        etags.push(put(&client, "object", &id, number, part.clone()).await);
+    }
+    assert_eq!(complete(&client, "object", &id, &etags).await.status, 200);
+    // From the last border to the first: what is remembered is of later parts than what is read.
+    for border in (1..PARTS).rev().chain(1..4) {
+        let at = border * 5 * MIB;
+        let range = format!("bytes={}-{}", at - 20_000, at + 20_000);
+        let get = client
+            .draft("GET", "/bucket/object")
+            .header("range", &range);
+        let get = get.send().await;
+        assert_eq!(get.status, 206, "{border}: {get:?}");
+        let expected = [&part[5 * MIB - 20_000..], &part[..20_001]].concat();
+        assert!(get.body == expected, "{border}");
     }
     proxy.stop().await;
 }

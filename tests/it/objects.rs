@@ -37,3 +37,33 @@ async fn objects_come_back_bit_exact() {
     }
     proxy.stop().await;
 }
+
+/// Resuming a download of what has become a smaller object: all of the new one, and no 416.
+#[tokio::test]
+async fn a_range_that_a_stale_if_range_asks_for_is_the_whole() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    for (size, range) in [(10, "bytes=1000000-"), (10, "bytes=5-"), (0, "bytes=0-")] {
+        client.put("/bucket/object", vec![b'x'; size]).await;
+        let get = client
+            .draft("GET", "/bucket/object")
+            .header("range", range)
+            .header("if-range", "\"another-1\"")
+            .send()
+            .await;
+        assert_eq!(
+            (get.status.as_u16(), get.body.len()),
+            (200, size),
+            "{get:?}"
+        );
+    }
+    let etag = client.get("/bucket/object").await;
+    let etag = etag.header("etag").unwrap().to_owned();
+    let refused = client
+        .draft("GET", "/bucket/object")
+        .header("range", "bytes=1000000-")
+        .header("if-range", &etag);
+    assert_eq!(refused.send().await.status, 416);
+    proxy.stop().await;
+}

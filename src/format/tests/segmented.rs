@@ -219,6 +219,24 @@ fn a_segment_of_another_size_disproves_the_guess() {
     assert_eq!(cold.prove(&[&first, &other], &last), None);
 }
 
+/// Parts that grow: by the first one, the last would be larger than any part is.
+#[test]
+fn a_guess_has_no_part_that_is_too_large() {
+    let first = EQUAL.head(0);
+    let guess = |stored_len| {
+        let announced = Announced {
+            stored_len,
+            parts: Some(2),
+        };
+        let prefix = EQUAL.key.prefix();
+        let cold = ColdRead::new(prefix, announced, OpenEnds::Refuse, &first);
+        cold.unwrap().unwrap().guess().is_some()
+    };
+    let largest = first.stored_len() + MAX_SEGMENT_LEN + SEGMENT_OVERHEAD;
+    assert!(guess(largest));
+    assert!(!guess(largest + 1));
+}
+
 #[test]
 fn open_ends_need_flag_and_rule() {
     let open = Upload::new(Ending::Open, &[5 * MIB, 5 * MIB]);

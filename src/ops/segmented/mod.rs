@@ -20,9 +20,10 @@ use super::layouts::Place;
 use super::policy::ResolvedRule;
 use super::read::{Wanted, announced_parts, no_such_part, room, set_content_range, stream};
 use super::stored;
-use crate::body::Body;
 use crate::body::idle::Received;
-use crate::body::open::Window;
+use crate::body::open::{OpenBody, Window};
+use crate::body::room::Share;
+use crate::body::{Body, BodyError, collect};
 use crate::error::{Error, StoredError};
 use crate::format::single::StoredRange;
 use crate::format::{
@@ -145,6 +146,11 @@ impl<'a> Object<'a> {
         let walk = self.walk_from_start()?;
         let opener = Opener::segmented(self.cx.settings.cipher, Arc::clone(&self.key), walk);
         set_plaintext_len(&mut headers, size);
+        if size == 0 {
+            // HTTP sends no bytes without asking the body: nobody would verify that there are none.
+            prove_empty(opener, stored_len, response).await?;
+            return Ok(respond(status, headers, Body::empty()));
+        }
         let window = Window {
             stored_skip: 0,
             stored: stored_len,
@@ -205,6 +211,28 @@ impl<'a> Object<'a> {
         } else {
             OpenEnds::Refuse
         }
+    }
+}
+
+/// Opens all of a body that is to hold no plaintext.
+async fn prove_empty(
+    opener: Opener,
+    stored_len: u64,
+    response: Response<Received>,
+) -> Result<(), Error> {
+    let window = Window {
+        stored_skip: 0,
+        stored: stored_len,
+        skip: 0,
+        show: 0,
+    };
+    let source = response.into_body();
+    // Its chunks are the smallest ones, and a failure is counted as that of the request.
+    let opened = OpenBody::new(source, opener, window, Share::default(), |_| ());
+    match collect(opened, 0).await {
+        Ok(_nothing) => Ok(()),
+        Err(BodyError::Open(error)) => Err(StoredError::from(error).into()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -9,8 +9,8 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 use hyper::Response;
 
-use crate::body::collect;
 use crate::body::idle::Received;
+use crate::body::{BodyError, collect};
 use crate::error::{Error, StoredError};
 use crate::format::single::StoredRange;
 use crate::format::{OpenError, PartNumber, SEGMENT_HEADER_LEN, SegmentedLayout};
@@ -61,7 +61,12 @@ impl Pinned<'_> {
             return Err(StoredError::from(OpenError::Truncated).into());
         }
         let response = self.fetch(range).await?;
-        let bytes: Bytes = collect(response.into_body(), SEGMENT_HEADER_LEN as u64).await?;
+        let collected = collect(response.into_body(), SEGMENT_HEADER_LEN as u64).await;
+        // Too much is the upstream's fault, and not the client's.
+        if matches!(collected, Err(BodyError::TooLarge(_))) {
+            return Err(OTHER_RANGE);
+        }
+        let bytes: Bytes = collected?;
         Head::try_from(bytes.as_ref()).map_err(|_short| OTHER_RANGE)
     }
 

@@ -2,8 +2,10 @@
 //! as far as they are needed, or walked (format.md, "Cold range read").
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::time::timeout;
 
 use super::pinned::Head;
 use super::range::Fetched;
@@ -13,7 +15,8 @@ use crate::error::{Error, StoredError};
 use crate::format::{
     ColdRead, OpenError, PartNumber, SegmentHead, SegmentedLayout, SegmentedRange, WalkError,
 };
-use crate::ops::layouts::{Certainty, Proven};
+use crate::ops::layouts::{Certainty, Proven, Walked};
+use crate::ops::store::slow_down;
 use crate::s3::range::ResolvedRange;
 
 impl Object<'_> {
@@ -123,7 +126,7 @@ impl Object<'_> {
     /// Walks an object whose parts only looked equal, and remembers to.
     pub(super) async fn walk_in_doubt(&self) -> Result<Arc<Proven>, Error> {
         if let Some(etag) = &self.etag {
-            self.cx.layouts.doubt(place(self.request)?, etag.clone());
+            self.cx.layouts.doubt(&place(self.request)?, etag);
         }
         let first = self.pinned().head_at(0).await?;
         self.walk(first).await
@@ -141,26 +144,52 @@ impl Object<'_> {
             return self.walk_alone(first).await;
         }
         let turn = self.cx.layouts.turn(place(self.request)?);
-        let _turn = turn.lock().await;
-        match self.known()? {
-            Some(known) if known.certainty == Certainty::Walked => Ok(known),
-            Some(_) | None => self.walk_alone(first).await,
+        let mut turn = timeout(WALK_PATIENCE, turn.lock())
+            .await
+            .map_err(|_elapsed| slow_down())?;
+        if let Some(known) = self.known()?
+            && known.certainty == Certainty::Walked
+        {
+            return Ok(known);
         }
+        // What the last one has passed before it left need not be passed again.
+        let is_of_this = |walked: &Walked| {
+            Some(&walked.etag) == self.etag.as_ref() && walked.header == self.header.to_bytes()
+        };
+        let walked = match turn.take().filter(is_of_this) {
+            Some(walked) => walked,
+            None => self.begin()?,
+        };
+        let proven = self.go_on(turn.insert(walked), first).await?;
+        *turn = None;
+        Ok(proven)
+    }
+
+    async fn walk_alone(&self, first: Head) -> Result<Arc<Proven>, Error> {
+        self.go_on(&mut self.begin()?, first).await
+    }
+
+    fn begin(&self) -> Result<Walked, Error> {
+        Ok(Walked {
+            etag: self.etag.clone().unwrap_or(NO_ETAG),
+            header: self.header.to_bytes(),
+            walk: self.walk_from_start()?,
+            lens: Vec::new(),
+        })
     }
 
     /// Reads the header of every segment, one after the other: each says where the next one is.
-    async fn walk_alone(&self, first: Head) -> Result<Arc<Proven>, Error> {
-        let mut walk = self.walk_from_start()?;
-        let mut lens = Vec::new();
-        while let Some(offset) = walk.next_header() {
+    async fn go_on(&self, walked: &mut Walked, first: Head) -> Result<Arc<Proven>, Error> {
+        while let Some(offset) = walked.walk.next_header() {
             let head = match offset {
                 0 => first,
                 _ => self.pinned().head_at(offset).await?,
             };
             let head = self.verify(&head)?;
-            walk.accept(&head).map_err(broken)?;
-            lens.push(head.plaintext_len());
+            walked.walk.accept(&head).map_err(broken)?;
+            walked.lens.push(head.plaintext_len());
         }
+        let lens = walked.lens.iter().copied();
         let layout = SegmentedLayout::walked(lens).ok_or_else(|| broken(WalkError::Order))?;
         let proven = self.proven(layout, Certainty::Walked);
         self.keep(&proven)?;
@@ -168,9 +197,8 @@ impl Object<'_> {
     }
 
     fn proven(&self, layout: SegmentedLayout, certainty: Certainty) -> Arc<Proven> {
-        let none = HeaderValue::from_static("");
         Arc::new(Proven::new(
-            self.etag.clone().unwrap_or(none),
+            self.etag.clone().unwrap_or(NO_ETAG),
             self.header.to_bytes(),
             self.announced.stored_len,
             (layout, certainty),
@@ -191,6 +219,12 @@ impl Object<'_> {
             .map_err(|error| StoredError::from(OpenError::from(error)).into())
     }
 }
+
+/// In the place of an entity tag that the upstream does not give; nothing is remembered then.
+const NO_ETAG: HeaderValue = HeaderValue::from_static("");
+
+/// How long somebody waits for who walks before.
+const WALK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A layout that first and last header may prove.
 struct Guess {

@@ -21,7 +21,7 @@ use crate::format::{
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, ShowContext};
 use crate::ops::incoming::{self, respond, set_plaintext_len};
-use crate::ops::layouts::{Place, Proven};
+use crate::ops::layouts::{Certainty, Place, Proven};
 use crate::ops::policy::ResolvedRule;
 use crate::ops::read::{Wanted, room, set_content_range, stream_or, upstream_read};
 use crate::ops::stored::{self, Stored};
@@ -33,6 +33,8 @@ pub(super) struct Fetched {
     plan: SegmentedRange,
     /// Headers of parts that the range touches.
     heads: Vec<(PartNumber, Head)>,
+    /// The one of the part that it begins in, if an earlier read has passed it.
+    passed: Option<Head>,
     /// The stored bytes of the range.
     data: Response<Received>,
     /// Room for its chunks.
@@ -84,8 +86,9 @@ impl Object<'_> {
             place: place(self.request)?,
             proven,
         };
+        let head = first_head(&fetched.plan, fetched.passed, &fetched.heads);
         opening
-            .open(fetched.plan, fetched.share, fetched.data)
+            .open(fetched.plan, head, fetched.share, fetched.data)
             .map(Some)
     }
 
@@ -97,12 +100,14 @@ impl Object<'_> {
     ) -> Result<Fetched, Error> {
         let share = room(self.cx, proven.layout.chunk_len_max()).await?;
         let pinned = self.pinned();
+        let passed = proven.head(plan.first_part());
         let heads = pinned.heads(&proven.layout, proven.missing_heads(plan));
         let (heads, data) =
             futures_util::future::try_join(heads, pinned.fetch(plan.stored())).await?;
         Ok(Fetched {
             plan: *plan,
             heads,
+            passed,
             data,
             share,
         })
@@ -136,6 +141,7 @@ pub async fn warm(
         etag: Some(&proven.etag),
         stored_len: proven.stored_len,
     };
+    let passed = proven.head(plan.first_part());
     let heads = pinned.heads(&proven.layout, proven.missing_heads(&plan));
     let (heads, data) = tokio::join!(heads, cx.upstream.send(upstream));
     let data = data?;
@@ -145,16 +151,21 @@ pub async fn warm(
     let Some(metadata) = same_object(cx, request, rule, &proven, &data, plan.stored())? else {
         if tells_of_change(data.status()) {
             cx.layouts.remove(&place);
+            return Ok(None);
         }
-        return Ok(None);
+        // Whoever asks for less is not asked again at once.
+        return incoming::relay(cx, data).await.map(Some);
     };
     let key = stored::content_key(cx, request, rule, &metadata).await?;
-    for (part, head) in heads? {
-        if proven.confirm(&key, part, &head).is_err() {
-            cx.layouts.doubt(place, proven.etag.clone());
+    let heads = heads?;
+    for (part, head) in &heads {
+        if proven.confirm(&key, *part, head).is_err() {
+            cx.layouts.doubt(&place, &proven.etag);
+            cx.layouts.remove(&place);
             return Ok(None);
         }
     }
+    let head = first_head(&plan, passed, &heads);
     let mut headers = incoming::headers(cx, data.headers());
     encryption::show(
         cx,
@@ -175,7 +186,7 @@ pub async fn warm(
         place,
         proven: &proven,
     };
-    let body = opening.open(plan, share, data)?;
+    let body = opening.open(plan, head, share, data)?;
     Ok(Some(respond(StatusCode::PARTIAL_CONTENT, headers, body)))
 }
 
@@ -250,10 +261,11 @@ impl Opening<'_> {
     fn open(
         self,
         plan: SegmentedRange,
+        head: Option<Head>,
         share: Share,
         data: Response<Received>,
     ) -> Result<Body, Error> {
-        let head = self.separate_head(&plan)?;
+        let head = self.separate_head(&plan, head)?;
         let layout = Arc::clone(&self.proven.layout);
         let cipher = self.cx.settings.cipher;
         let key = Arc::clone(self.key);
@@ -267,19 +279,64 @@ impl Opening<'_> {
             show: plan.take(),
         };
         let (layouts, etag) = (Arc::clone(&self.cx.layouts), self.proven.etag.clone());
-        // Whatever was wrong: the next read relies on no guess.
-        let on_failure = move || layouts.doubt(self.place, etag);
+        let certainty = self.proven.certainty;
+        let on_failure = move |error: &OpenError| {
+            if casts_doubt(certainty, error) {
+                layouts.doubt(&self.place, &etag);
+            }
+        };
         Ok(stream_or(self.cx, opener, window, share, data, on_failure))
     }
 
     /// The header of the part that the range begins in, unless it is among the stored bytes.
-    fn separate_head(&self, plan: &SegmentedRange) -> Result<Option<SegmentHead>, Error> {
+    fn separate_head(
+        &self,
+        plan: &SegmentedRange,
+        head: Option<Head>,
+    ) -> Result<Option<SegmentHead>, Error> {
         if plan.separate_header().is_none() {
             return Ok(None);
         }
-        let head = self.proven.head(plan.first_part()).ok_or(OUTSIDE)?;
+        let head = head.ok_or(OUTSIDE)?;
         let head = SegmentHead::verify(self.key, &head)
             .map_err(|error| StoredError::from(OpenError::from(error)))?;
         Ok(Some(head))
+    }
+}
+
+/// The header of the part that a range begins in. It is taken along from where it was seen: what
+/// others read meanwhile may have pushed it out of what is remembered.
+fn first_head(
+    plan: &SegmentedRange,
+    passed: Option<Head>,
+    fetched: &[(PartNumber, Head)],
+) -> Option<Head> {
+    let mut fetched = fetched.iter();
+    let found = fetched.find(|(part, _)| *part == plan.first_part());
+    found.map(|(_, head)| *head).or(passed)
+}
+
+/// Whether a failure may come of a wrong guess about where the parts are, and not of bytes that were
+/// changed: after that the next read relies on no guess.
+fn casts_doubt(certainty: Certainty, error: &OpenError) -> bool {
+    certainty == Certainty::Guessed && matches!(error, OpenError::Walk(_) | OpenError::Segment(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_chunk_says_nothing_about_where_the_parts_are() {
+        let order = OpenError::Walk(WalkError::Order);
+        assert!(casts_doubt(Certainty::Guessed, &order));
+        assert!(!casts_doubt(Certainty::Walked, &order));
+        for error in [
+            OpenError::ChunkTag,
+            OpenError::Truncated,
+            OpenError::TrailerTag,
+        ] {
+            assert!(!casts_doubt(Certainty::Guessed, &error), "{error}");
+        }
     }
 }

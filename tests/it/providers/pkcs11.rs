@@ -419,7 +419,8 @@ async fn objects_are_sealed_under_the_key_of_a_token() {
     let tables = format!(
         "[[rules]]\nbuckets = [\"*\"]\nencryption = \"named-key\"\nkey = \"of objects\"\n\
          [[keys.providers]]\nkind = \"pkcs11\"\nname = \"hsm\"\nmodule = \"{module}\"\n\
-         token_label = \"{label}\"\npin = \"{}\"\nkeys = [\"of objects\"]\n",
+         token_label = \"{label}\"\npin = \"{}\"\nkeys = [\"of objects\"]\n\
+         [keys.cache]\nttl_seconds = 0\n",
         token.pin
     );
     let options = Options {
