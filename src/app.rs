@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::config::clients::Clients;
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
+use crate::keys::aws_kms::ConnectError;
 use crate::keys::local::KeyringError;
 use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
@@ -42,7 +43,7 @@ mod upstream;
 
 pub use self::rooms::{operator, upstream_alone};
 
-use self::keys::key_service;
+use self::keys::names_alone;
 use self::rooms::Rooms;
 use self::upkeep::{Keyring, upkeep};
 use self::upstream::credential_source;
@@ -65,6 +66,14 @@ pub struct App {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// AWS KMS cannot be used, or does not know a key.
+    #[error("key provider {name}: {source}")]
+    AwsKms {
+        /// The provider's name in the configuration.
+        name: String,
+        /// Why.
+        source: ConnectError,
+    },
     /// A cache setting out of bounds.
     #[error(transparent)]
     Cache(#[from] CacheSettingsError),
@@ -122,7 +131,8 @@ impl StartError {
             | Self::Log(_)
             | Self::Tls(_)
             | Self::Trust(_) => true,
-            Self::Credentials(_)
+            Self::AwsKms { .. }
+            | Self::Credentials(_)
             | Self::Probe(_)
             | Self::Metrics(_)
             | Self::Threads(_)
@@ -298,7 +308,7 @@ impl Shared {
 
 /// Everything of a configuration that can be checked without opening a socket.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    let (keys, _keyrings) = key_service(&config.keys, &new_metrics()?)?;
+    let keys = names_alone(&config.keys, &new_metrics()?)?;
     listener_tls(config.listen.tls.as_ref())?;
     tls_config(
         config.upstream.ca.as_deref(),

@@ -3,58 +3,93 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use rustls::ClientConfig;
+
 use super::StartError;
 use super::upkeep::Keyring;
-use crate::config::keys::{Keys, Provider};
+use crate::config::keys::{
+    AwsKmsProvider as AwsKmsConfig, Keys, LocalProvider as LocalConfig, Provider,
+    TransitProvider as TransitConfig,
+};
+use crate::keys::aws_kms::AwsKmsProvider;
 use crate::keys::local::LocalProvider;
 use crate::keys::observer::KeyObserver;
 use crate::keys::pkcs11::Pkcs11Provider;
 use crate::keys::transit::TransitProvider;
-use crate::keys::{CacheSettings, KeyService, KeyServiceSettings, ProviderSetup};
+use crate::keys::types::{
+    DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
+};
+use crate::keys::{
+    CacheSettings, KeyError, KeyProvider, KeyService, KeyServiceSettings, Outage, ProviderSetup,
+    ServedKey,
+};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::client::tls_config;
+use crate::upstream::client::{TrustError, tls_config};
 
 /// Opens every keyring, and joins the providers.
-pub(super) fn key_service(
+pub(super) async fn key_service(
     keys: &Keys,
     metrics: &Arc<Metrics>,
 ) -> Result<(Arc<KeyService>, Vec<Keyring>), StartError> {
     let mut keyrings = Vec::new();
     let mut setups = Vec::new();
     for provider in &keys.providers {
-        match provider {
+        setups.push(match provider {
+            Provider::AwsKms(kms) => aws_kms(kms).await?,
             Provider::Local(local) => {
-                let provider = Arc::new(LocalProvider::open(&local.keyring)?);
-                setups.push(ProviderSetup {
-                    name: local.name.clone(),
-                    served: provider.served(),
-                    provider: provider.clone(),
-                });
-                keyrings.push(Keyring {
-                    name: local.name.clone(),
-                    provider,
-                });
+                let keyring = open(local)?;
+                let setup = local_setup(&keyring);
+                keyrings.push(keyring);
+                setup
             }
             Provider::Pkcs11(token) => {
                 let provider = Pkcs11Provider::new(token).map_err(StartError::Threads)?;
-                setups.push(ProviderSetup {
+                ProviderSetup {
                     name: token.name.clone(),
                     served: provider.served(),
                     provider: Arc::new(provider),
-                });
+                }
             }
             Provider::Transit(transit) => {
-                let is_https = transit.address.scheme_str() == Some("https");
-                let tls = tls_config(transit.ca.as_deref(), is_https)?;
+                let tls = transit_tls(transit)?;
                 let provider = TransitProvider::new(transit, tls, CONNECT_TIMEOUT);
-                setups.push(ProviderSetup {
+                ProviderSetup {
                     name: transit.name.clone(),
                     served: provider.served(),
                     provider: Arc::new(provider),
-                });
+                }
             }
-        }
+        });
     }
+    Ok((Arc::new(join(keys, setups, metrics)?), keyrings))
+}
+
+/// What [`key_service`] would find, as far as files and the configuration tell: it knows names and
+/// asks no server or token. A key of AWS KMS has the names of the configuration only.
+pub(super) fn names_alone(keys: &Keys, metrics: &Arc<Metrics>) -> Result<KeyService, StartError> {
+    let mut setups = Vec::new();
+    for provider in &keys.providers {
+        setups.push(match provider {
+            Provider::AwsKms(kms) => Unasked::setup(ProviderKind::AwsKms, &kms.name, &kms.keys),
+            Provider::Local(local) => local_setup(&open(local)?),
+            Provider::Pkcs11(token) => {
+                Unasked::setup(ProviderKind::Pkcs11, &token.name, &token.keys)
+            }
+            Provider::Transit(transit) => {
+                transit_tls(transit)?;
+                Unasked::setup(ProviderKind::Transit, &transit.name, &transit.keys)
+            }
+        });
+    }
+    join(keys, setups, metrics)
+}
+
+fn join(
+    keys: &Keys,
+    setups: Vec<ProviderSetup>,
+    metrics: &Arc<Metrics>,
+) -> Result<KeyService, StartError> {
     let settings = KeyServiceSettings {
         default: Some(keys.default.clone()),
         managed: Some(keys.managed.clone()),
@@ -63,10 +98,94 @@ pub(super) fn key_service(
         ..KeyServiceSettings::default()
     };
     let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
-    Ok((
-        Arc::new(KeyService::new(setups, settings, observer)?),
-        keyrings,
-    ))
+    Ok(KeyService::new(setups, settings, observer)?)
+}
+
+async fn aws_kms(config: &AwsKmsConfig) -> Result<ProviderSetup, StartError> {
+    let connecting = Box::pin(AwsKmsProvider::connect(config)).await;
+    let provider = connecting.map_err(|source| StartError::AwsKms {
+        name: config.name.clone(),
+        source,
+    })?;
+    Ok(ProviderSetup {
+        name: config.name.clone(),
+        served: provider.served(),
+        provider: Arc::new(provider),
+    })
+}
+
+fn open(config: &LocalConfig) -> Result<Keyring, StartError> {
+    Ok(Keyring {
+        name: config.name.clone(),
+        provider: Arc::new(LocalProvider::open(&config.keyring)?),
+    })
+}
+
+fn local_setup(keyring: &Keyring) -> ProviderSetup {
+    ProviderSetup {
+        name: keyring.name.clone(),
+        served: keyring.provider.served(),
+        provider: keyring.provider.clone(),
+    }
+}
+
+fn transit_tls(config: &TransitConfig) -> Result<ClientConfig, TrustError> {
+    let is_https = config.address.scheme_str() == Some("https");
+    tls_config(config.ca.as_deref(), is_https)
+}
+
+/// In the place of a provider on the network, where only names matter.
+struct Unasked(ProviderKind);
+
+impl Unasked {
+    fn setup(kind: ProviderKind, name: &str, keys: &[String]) -> ProviderSetup {
+        let served = |id: &String| ServedKey {
+            id: id.clone(),
+            aliases: Vec::new(),
+        };
+        ProviderSetup {
+            name: name.to_owned(),
+            served: keys.iter().map(served).collect(),
+            provider: Arc::new(Self(kind)),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Unasked {
+    fn kind(&self) -> ProviderKind {
+        self.0
+    }
+
+    async fn describe(&self, _: &str) -> Result<KeyRef, KeyError> {
+        Err(Outage::Unreachable.into())
+    }
+
+    async fn generate(&self, _: &KeyRef, _: &WrapContext) -> Result<FreshDataKey, KeyError> {
+        Err(Outage::Unreachable.into())
+    }
+
+    async fn wrap(
+        &self,
+        _: &KeyRef,
+        _: &DataKey,
+        _: &WrapContext,
+    ) -> Result<WrappedDataKey, KeyError> {
+        Err(Outage::Unreachable.into())
+    }
+
+    async fn unwrap(
+        &self,
+        _: &KeyRef,
+        _: &WrappedDataKey,
+        _: &WrapContext,
+    ) -> Result<DataKey, KeyError> {
+        Err(Outage::Unreachable.into())
+    }
+
+    async fn probe(&self) -> Result<(), KeyError> {
+        Err(Outage::Unreachable.into())
+    }
 }
 
 /// For a connection to a key provider, TLS included: its callers have five seconds in all.

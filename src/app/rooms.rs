@@ -46,7 +46,7 @@ impl Rooms {
     /// Builds them and tests every key.
     pub(super) async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
         let metrics = new_metrics()?;
-        let (keys, keyrings) = key_service(&config.keys, &metrics)?;
+        let (keys, keyrings) = key_service(&config.keys, &metrics).await?;
         let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
         let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
         if let Some(registry) = registry(config, &upstream) {

@@ -521,14 +521,8 @@ fn a_pkcs11_token_is_a_key_provider() {
 
 #[test]
 fn what_this_version_cannot_do_is_refused() {
-    let kms = "[{ kind = \"aws-kms\", name = \"kms\", region = \"r\", keys = [\"k\"] }]";
     let rule = |extra: &str| format!("[{{ buckets = [\"*\"], encryption = \"off\", {extra} }}]");
     let cases = [
-        (
-            "S3SEAL_KEYS__PROVIDERS",
-            kms.to_owned(),
-            "keys.providers[0].kind",
-        ),
         (
             "S3SEAL_KEYS__CACHE__SERVE_STALE_SECONDS",
             "1".to_owned(),
@@ -655,6 +649,50 @@ fn transit_providers_are_checked() {
             "{wanted}: {found:?}"
         );
     }
+}
+
+#[test]
+fn aws_kms_providers_are_checked() {
+    let parsed = |extra: &str| {
+        let text =
+            format!("[{{ kind = \"aws-kms\", name = \"kms\", keys = [\"alias/k\"], {extra} }}]");
+        let variables = [("S3SEAL_KEYS__PROVIDERS", text)];
+        let variables = variables.each_ref().map(|(name, text)| (*name, &**text));
+        parse(INTERFACE, &variables).map(|mut config| config.keys.providers.remove(0))
+    };
+    let pair = "{ access_key_id = \"A\", secret_access_key = \"hunter2\" }";
+    for extra in [
+        "region = \"eu-central-1\"".to_owned(),
+        "region = \"r\", credentials = \"default-chain\"".to_owned(),
+        format!("region = \"r\", endpoint = \"http://127.0.0.1:1\", credentials = {pair}"),
+    ] {
+        let provider = parsed(&extra).unwrap();
+        assert!(matches!(provider, Provider::AwsKms(_)), "{provider:?}");
+        assert!(!format!("{provider:?}").contains("hunter2"), "{provider:?}");
+    }
+    for (extra, expected) in [
+        ("region = \"\"", "region: must be"),
+        ("region = \"a.b/c\"", "region: must be"),
+        ("region = \"r\", endpoint = \"kms\"", "endpoint: must be"),
+        (
+            "region = \"r\", credentials = \"instance\"",
+            "credentials: ",
+        ),
+        (
+            "region = \"r\", credentials = { access_key_id = \"A\", secret_access_key = { env = \"ABSENT\" } }",
+            "credentials.secret_access_key: the environment",
+        ),
+    ] {
+        let found = parsed(extra).unwrap_err().to_string();
+        assert!(
+            found.contains(&format!("keys.providers[0].{expected}")),
+            "{found}"
+        );
+    }
+    let text = "[{ kind = \"aws-kms\", name = \"kms\", region = \"r\", keys = [\"\"] }]";
+    let found = problems(INTERFACE, &[("S3SEAL_KEYS__PROVIDERS", text)]);
+    let is_named = |problem: &String| problem.contains("keys[0]: must not be empty");
+    assert!(found.iter().any(is_named), "{found:?}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub mod types;
 pub mod wrap;
 
 #[cfg(feature = "proxy")]
+pub mod aws_kms;
+#[cfg(feature = "proxy")]
 pub mod bucket_keys;
 #[cfg(feature = "proxy")]
 mod cache;

@@ -89,6 +89,49 @@ fn check_config_accepts_the_example() {
     assert_eq!(text(&checked.stdout), "");
 }
 
+/// Servers of keys may be out of reach where a configuration is checked.
+#[test]
+fn check_config_asks_no_key_provider() {
+    const REMOTE: &str = r#"
+[[keys.providers]]
+kind = "aws-kms"
+name = "kms"
+region = "eu-central-1"
+endpoint = "http://127.0.0.1:1"
+keys = ["alias/app"]
+
+[[keys.providers]]
+kind = "transit"
+name = "bao"
+address = "http://127.0.0.1:1"
+auth = { method = "token", token = "t" }
+keys = ["tenant-a"]
+
+[[keys.providers]]
+kind = "pkcs11"
+name = "hsm"
+module = "nowhere.so"
+token_label = "t"
+pin = "1"
+keys = ["kek"]
+"#;
+    let rule = |key: &str| {
+        format!(
+            "{EXAMPLE}{REMOTE}\n[[rules]]\nbuckets = [\"b\"]\nencryption = \"named-key\"\nkey = \"{key}\"\n"
+        )
+    };
+    let folder = Folder::new();
+    for (key, expected) in [
+        ("alias/app", 0),
+        ("tenant-a", 0),
+        ("kek", 0),
+        ("alias/other", 64),
+    ] {
+        let checked = folder.check(&rule(key));
+        assert_eq!(code(&checked), expected, "{}", text(&checked.stderr));
+    }
+}
+
 #[test]
 fn p51_check_config_names_what_is_wrong() {
     let folder = Folder::new();

@@ -8,6 +8,7 @@
 #   S3SEAL_TEST_HSM_MODULE, S3SEAL_TEST_HSM_PIN     SoftHSM's module and the PIN of its tokens; with SOFTHSM2_CONF
 #   S3SEAL_TEST_HSM_TOKENS                    how many tokens there are, named of-the-run-0 and so on
 #   S3SEAL_TEST_HSM_FAULTS, S3SEAL_TEST_HSM_FAULT_DIR   a module in front of it, see pkcs11_faults.c
+#   S3SEAL_TEST_KMS                           endpoint of moto, which speaks as AWS KMS does
 #
 # shellcheck shell=bash
 
@@ -91,6 +92,23 @@ start_hsm() {
     S3SEAL_TEST_HSM_MODULE=$(dpkg -L libsofthsm2 | grep -m1 '/softhsm/libsofthsm2.so$')
     export S3SEAL_TEST_HSM_MODULE
     echo "SoftHSM: $S3SEAL_TEST_HSM_MODULE"
+}
+
+# --- moto ---------------------------------------------------------------------------------------
+
+# In memory; checks no signatures, and has every service: tests make keys of their own.
+start_moto() {
+    [ -n "${S3SEAL_TEST_KMS:-}" ] && return 0
+    local port pid
+    port=$(free_ports 1)
+    # AWS_ and MOTO_ variables of the caller would be taken for settings.
+    env -i HOME="$RUN" PATH="$PATH" "$VENV/bin/moto_server" -H 127.0.0.1 -p "$port" \
+        >"$LOGS/moto.log" 2>&1 </dev/null &
+    pid=$!
+    STARTED_PIDS+=("$pid")
+    wait_for_http "http://127.0.0.1:$port/moto-api/" "$pid" 60 200 || fail "moto did not start, see $LOGS/moto.log"
+    export S3SEAL_TEST_KMS=http://127.0.0.1:$port
+    echo "moto: $S3SEAL_TEST_KMS"
 }
 
 # --- Ceph RADOS Gateway -------------------------------------------------------------------------

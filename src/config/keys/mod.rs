@@ -12,8 +12,9 @@ use super::problem::{Bounds, Check};
 
 mod remote;
 
-pub use self::remote::{Pkcs11Provider, TransitAuth, TransitProvider};
+pub use self::remote::{AwsKmsProvider, Pkcs11Provider, TransitAuth, TransitProvider};
 pub use super::secret::SecretPlace;
+pub use super::upstream::{Credentials, StaticCredentials};
 
 /// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
 #[derive(Clone, Debug)]
@@ -75,6 +76,8 @@ pub enum BucketKeysEnabled {
 /// A key provider.
 #[derive(Clone, Debug)]
 pub enum Provider {
+    /// AWS KMS.
+    AwsKms(Box<AwsKmsProvider>),
     /// The embedded keyring file.
     Local(LocalProvider),
     /// A PKCS#11 token.

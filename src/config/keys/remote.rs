@@ -10,6 +10,22 @@ use serde::Deserialize;
 use super::Provider;
 use crate::config::problem::{Bounds, Check};
 use crate::config::secret::{SecretPlace, SecretSource};
+use crate::config::upstream::{Credentials, CredentialsTable};
+
+/// AWS KMS, or what speaks its protocol.
+#[derive(Clone, Debug)]
+pub struct AwsKmsProvider {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// Where the keys are, and what requests are signed for.
+    pub region: String,
+    /// Scheme, host and port where it is not the region's own.
+    pub endpoint: Option<Uri>,
+    /// Who the proxy is to KMS.
+    pub credentials: Arc<Credentials>,
+    /// The keys it serves: ids, ARNs, aliases or ARNs of aliases.
+    pub keys: Vec<String>,
+}
 
 /// The Transit engine of a Vault or OpenBao server.
 #[derive(Clone, Debug)]
@@ -83,7 +99,7 @@ pub(super) const KINDS: [&str; 3] = ["aws-kms", "transit", "pkcs11"];
 pub(super) struct Checked {
     pub(super) name: String,
     pub(super) ids: Vec<String>,
-    /// `None` where this version cannot use it, which is a problem already.
+    /// `None` where something is wrong with it, which is a problem already.
     pub(super) provider: Option<Provider>,
 }
 
@@ -97,14 +113,8 @@ pub(super) fn check(kind: &str, key: &str, value: Value, check: &mut Check<'_>) 
     if checked.ids.is_empty() {
         check.problem(format!("{key}.keys"), "must not be empty");
     }
-    if checked.provider.is_none() && UNAVAILABLE.contains(&kind) {
-        check.unavailable(format!("{key}.kind"), &format!("the provider \"{kind}\""));
-    }
     Some(checked)
 }
-
-/// What this version cannot use yet.
-const UNAVAILABLE: [&str; 1] = ["aws-kms"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +124,7 @@ struct AwsKmsTable {
     name: String,
     region: String,
     endpoint: Option<String>,
+    credentials: Option<CredentialsTable>,
     keys: Vec<String>,
 }
 
@@ -180,14 +191,30 @@ struct KubernetesAuth {
 }
 
 fn check_aws_kms(key: &str, table: AwsKmsTable, check: &mut Check<'_>) -> Checked {
-    not_empty(&format!("{key}.region"), &table.region, check);
-    if let Some(endpoint) = &table.endpoint {
-        url(&format!("{key}.endpoint"), endpoint, check);
+    segment(&format!("{key}.region"), &table.region, check);
+    let endpoint_key = format!("{key}.endpoint");
+    let endpoint = match &table.endpoint {
+        Some(text) => url(&endpoint_key, text, check).map(Some),
+        None => Some(None),
+    };
+    for (index, id) in table.keys.iter().enumerate() {
+        not_empty(&format!("{key}.keys[{index}]"), id, check);
     }
+    let credentials = table.credentials.unwrap_or(CredentialsTable::DefaultChain);
+    let credentials = credentials.check(&format!("{key}.credentials"), check);
+    let provider = endpoint.zip(credentials).map(|(endpoint, credentials)| {
+        Provider::AwsKms(Box::new(AwsKmsProvider {
+            name: table.name.clone(),
+            region: table.region,
+            endpoint,
+            credentials: Arc::new(credentials),
+            keys: table.keys.clone(),
+        }))
+    });
     Checked {
         name: table.name,
         ids: table.keys,
-        provider: None,
+        provider,
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Gate {
 struct State {
     mode: Mutex<Mode>,
     seen: Mutex<BTreeMap<String, usize>>,
+    passed: Mutex<Vec<(String, Bytes)>>,
 }
 
 impl Gate {
@@ -82,6 +83,13 @@ impl Gate {
         let matching = seen.iter().filter(|(what, _)| what.contains(part));
         matching.map(|(_, count)| count).sum()
     }
+
+    /// The bodies of the requests for something that holds `part` which passed so far.
+    pub fn bodies(&self, part: &str) -> Vec<Bytes> {
+        let passed = self.state.passed.lock().unwrap();
+        let matching = passed.iter().filter(|(what, _)| what.contains(part));
+        matching.map(|(_, body)| body.clone()).collect()
+    }
 }
 
 type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>;
@@ -98,7 +106,7 @@ impl State {
             Some(target) => target.to_str().unwrap().to_owned(),
             None => request.uri().path().to_owned(),
         };
-        *self.seen.lock().unwrap().entry(what).or_default() += 1;
+        *self.seen.lock().unwrap().entry(what.clone()).or_default() += 1;
         let mode = self.mode.lock().unwrap().clone();
         match mode {
             Mode::Open => {}
@@ -113,6 +121,7 @@ impl State {
         }
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.map_err(|_gone| Broken)?.to_bytes();
+        self.passed.lock().unwrap().push((what, body.clone()));
         let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("http://{behind}{target}").parse::<Uri>().unwrap();
         let request = Request::from_parts(parts, Full::new(body));

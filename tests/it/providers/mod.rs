@@ -1,9 +1,11 @@
 //! Every kind of key provider against the real thing: the contract, and what is its own.
 
+mod aws_kms;
 mod bao;
 mod contract;
 mod gate;
 mod hsm;
 mod local;
+mod moto;
 mod pkcs11;
 mod transit;
