@@ -12,8 +12,9 @@ use crate::format::CHUNK_LEN;
 
 /// The memory of large chunks, a half for those that are opened and one for those that are sealed.
 ///
-/// A copy does both: it holds its share of the first half while it waits for one of the second, and
-/// nobody waits the other way round.
+/// A copy does both: it holds its share of the first half while it waits for one of the second. The
+/// other way round waits only one whose source turns out to have larger chunks than was expected; two
+/// that then wait for each other end with the patience of one.
 #[derive(Debug)]
 pub struct Room {
     opening: Arc<Semaphore>,

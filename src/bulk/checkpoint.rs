@@ -77,6 +77,18 @@ struct Document {
     task: Task,
     /// The last key of the last page that was done.
     after: String,
+    /// Objects up to there for which the work failed.
+    #[serde(default)]
+    left: u64,
+}
+
+/// Where a run goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Behind this key; at the beginning where `None`.
+    pub after: Option<String>,
+    /// Objects up to there for which the work failed.
+    pub left: u64,
 }
 
 impl Place {
@@ -105,33 +117,37 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
-    /// The key to go on behind; `None` if there is no checkpoint.
+    /// Where to go on: at the beginning if there is no checkpoint.
     ///
     /// # Errors
     ///
     /// It cannot be read, or is of something else.
-    pub async fn read(&self) -> Result<Option<String>, CheckpointError> {
+    pub async fn read(&self) -> Result<Progress, CheckpointError> {
         let Some(bytes) = self.load().await? else {
-            return Ok(None);
+            return Ok(Progress::default());
         };
         let document: Document =
             serde_json::from_slice(&bytes).map_err(|_| CheckpointError::Foreign)?;
         if document.version != VERSION || document.task != self.task {
             return Err(CheckpointError::Foreign);
         }
-        Ok(Some(document.after))
+        Ok(Progress {
+            after: Some(document.after),
+            left: document.left,
+        })
     }
 
-    /// Every key up to `after` is done.
+    /// Every key up to `after` is done, but for `left` that failed.
     ///
     /// # Errors
     ///
     /// It cannot be written.
-    pub async fn write(&self, after: &str) -> Result<(), CheckpointError> {
+    pub async fn write(&self, after: &str, left: u64) -> Result<(), CheckpointError> {
         let document = Document {
             version: VERSION,
             task: self.task.clone(),
             after: after.to_owned(),
+            left,
         };
         let bytes = serde_json::to_vec(&document).map_err(|_| CheckpointError::Foreign)?;
         match &self.place {

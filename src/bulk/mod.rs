@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use futures_util::stream::{self, StreamExt};
@@ -32,7 +33,8 @@ pub enum BulkError {
 
 /// Does `work` for every key, `at_once` at a time, until it breaks off or `is_stopped`. What has begun
 /// is finished. A checkpoint is written when a page is done: until then its keys count as untouched,
-/// so work must be such that doing it again does no harm.
+/// so work must be such that doing it again does no harm. It also says how many objects are `left`
+/// behind it for which the work failed.
 ///
 /// # Errors
 ///
@@ -43,24 +45,24 @@ pub async fn each<W: Future<Output = ControlFlow<()>>>(
     at_once: usize,
     is_stopped: impl Fn() -> bool,
     work: impl Fn(String) -> W,
+    left: impl Fn() -> u64,
 ) -> Result<Ended, BulkError> {
     while let Some(page) = walk.next_page().await? {
+        let goes_on = Cell::new(true);
         let mut running = stream::iter(page.keys)
-            .take_while(|_| std::future::ready(!is_stopped()))
+            .take_while(|_| std::future::ready(goes_on.get() && !is_stopped()))
             .map(&work)
             .buffer_unordered(at_once);
-        let mut goes_on = true;
         while let Some(done) = running.next().await {
-            goes_on &= done.is_continue();
-            if !goes_on {
-                break;
+            if done.is_break() {
+                goes_on.set(false);
             }
         }
-        if !goes_on || is_stopped() {
+        if !goes_on.get() || is_stopped() {
             return Ok(Ended::Stopped);
         }
         if let (Some(checkpoint), Some(after)) = (checkpoint, &page.last) {
-            checkpoint.write(after).await?;
+            checkpoint.write(after, left()).await?;
         }
     }
     if let Some(checkpoint) = checkpoint {

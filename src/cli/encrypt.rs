@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{CommandError, check_config};
 use crate::app::{self, with_causes};
-use crate::bulk::checkpoint::{Checkpoint, Place, Task};
+use crate::bulk::checkpoint::{Checkpoint, Place, Progress, Task};
 use crate::bulk::{Ended, each};
 use crate::error::{Error, Fault};
 use crate::ops::context::Cx;
@@ -65,6 +65,8 @@ struct Summary {
     /// Replaced time and again.
     changed: u64,
     failed: u64,
+    /// Left by the run that this one went on with.
+    left_before: u64,
 }
 
 /// Everything that a run shares with its work.
@@ -146,16 +148,18 @@ async fn encrypt(
     // Of a dry run nothing is to be gone on with.
     let place = place.filter(|_| !args.dry_run);
     let checkpoint = place.map(|place| Checkpoint::new(&cx.upstream, place, task));
-    let after = match &checkpoint {
+    let progress = match &checkpoint {
         Some(checkpoint) => checkpoint.read().await.map_err(|error| failed(&error))?,
-        None => None,
+        None => Progress::default(),
     };
-    let walk = Walk::new(&cx.upstream, bucket, prefix, after);
+    run.summary.borrow_mut().left_before = progress.left;
+    let walk = Walk::new(&cx.upstream, bucket, prefix, progress.after);
     let stop = stop_signal();
     let at_once = usize::from(args.concurrency);
     let is_stopped = || stop.load(Ordering::Acquire);
     let work = |key| run.one(key);
-    let ended = each(walk, checkpoint.as_ref(), at_once, is_stopped, work).await;
+    let left = || run.summary.borrow().left();
+    let ended = each(walk, checkpoint.as_ref(), at_once, is_stopped, work, left).await;
     if run.is_terminal {
         let _ = writeln!(std::io::stderr());
     }
@@ -264,12 +268,13 @@ impl Run<'_> {
 
 impl Summary {
     fn seen(&self) -> u64 {
-        self.encrypted + self.already_encrypted + self.exempt + self.gone + self.left()
+        let left = self.left() - self.left_before;
+        self.encrypted + self.already_encrypted + self.exempt + self.gone + left
     }
 
     /// Objects that are not encrypted and should be.
     fn left(&self) -> u64 {
-        self.archived + self.changed + self.failed
+        self.archived + self.changed + self.failed + self.left_before
     }
 
     fn verdict(&self) -> Result<(), CommandError> {
@@ -280,6 +285,11 @@ impl Summary {
         }
         match self.left() {
             0 => Ok(()),
+            left if self.left_before > 0 => Err(CommandError::Failed(format!(
+                "{left} objects are not encrypted, {} of them seen by the run that this one went on \
+                 with: the same command begins anew",
+                self.left_before
+            ))),
             left => Err(CommandError::Failed(format!(
                 "{left} objects are not encrypted, see above"
             ))),
@@ -299,7 +309,8 @@ impl Summary {
              gone meanwhile     {}\n\
              archived           {}\n\
              changed meanwhile  {}\n\
-             failed             {}",
+             failed             {}\n\
+             left before        {}",
             self.encrypted,
             self.encrypted_bytes,
             self.already_encrypted,
@@ -308,6 +319,7 @@ impl Summary {
             self.archived,
             self.changed,
             self.failed,
+            self.left_before,
         )
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::HeaderValue;
 use moka::sync::Cache;
@@ -31,6 +32,8 @@ pub struct Walked {
     pub etag: HeaderValue,
     /// Its content header.
     pub header: [u8; crate::format::HEADER_LEN],
+    /// Its stored bytes.
+    pub stored_len: u64,
     /// Where it goes on.
     pub walk: Walk,
     /// The plaintext lengths of the parts that it has passed.
@@ -209,7 +212,10 @@ impl Default for Layouts {
         Self {
             proven: proven.build(),
             doubted: Cache::new(DOUBTED_MAX),
-            walks: Cache::new(WALKS_MAX),
+            walks: Cache::builder()
+                .max_capacity(WALKS_MAX)
+                .time_to_idle(WALK_KEPT)
+                .build(),
         }
     }
 }
@@ -223,8 +229,12 @@ const HEADS_AT_ONCE_MAX: u32 = 16;
 /// Objects to make no guess about: some 100 bytes each, 2 KiB with the longest names.
 const DOUBTED_MAX: u64 = 1_000;
 
-/// Objects whose walks are shared: beyond that some are walked twice.
-const WALKS_MAX: u64 = 1_000;
+/// Objects whose walks are shared: beyond that some are walked twice. One that was left half way has
+/// 80 KiB at most.
+const WALKS_MAX: u64 = 100;
+
+/// How long the walk of an object that nobody reads is kept.
+const WALK_KEPT: Duration = Duration::from_mins(10);
 
 /// Memory of all layouts: some 1,500 objects of equal parts, or 90 of 10,000 odd ones.
 const BYTES_MAX: u64 = 8 << 20;

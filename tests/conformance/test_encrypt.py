@@ -125,6 +125,8 @@ def test_a_run_that_was_killed_goes_on(site):
     count = 1020
     for index in range(count):
         site.put(f"{index:05}", plain(50, index))
+    # One that fails, on the page that is done before the run is killed: a reserved name.
+    site.put("00000-broken", plain(50), Metadata={"s3seal-x": "y"})
     checkpoint = site.proxy.home / f"checkpoint-{site.bucket}.json"
     command = site.command("--checkpoint", str(checkpoint), "--concurrency", "4")
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
@@ -134,10 +136,13 @@ def test_a_run_that_was_killed_goes_on(site):
         time.sleep(0.01)
     run.kill()
     run.wait()
-    assert json.loads(checkpoint.read_text())["after"] == "00999", "a page is 1,000 keys"
-    rest = site.encrypt("--checkpoint", str(checkpoint))
-    assert rest["complete"] and 0 < rest["encrypted"] + rest["already_encrypted"] <= 20
+    assert json.loads(checkpoint.read_text())["after"] == "00998", "a page is 1,000 keys"
+    rest = site.encrypt("--checkpoint", str(checkpoint), code=1)
+    assert rest["complete"] and 0 < rest["encrypted"] + rest["already_encrypted"] <= 21
+    assert (rest["failed"], rest["left_before"]) == (0, 1), "what failed before is not forgotten"
     assert not checkpoint.exists()
+    assert site.encrypt(code=1)["failed"] == 1
+    site.upstream.delete_object(Bucket=site.bucket, Key="00000-broken")
     assert site.encrypt()["already_encrypted"] == count
     assert all(site.read(f"{index:05}") == plain(50, index) for index in range(0, count, 97))
 

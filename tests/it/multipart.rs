@@ -541,3 +541,52 @@ async fn p85_parts_with_large_chunks_are_written_read_and_copied_in_little_room(
     }
     proxy.stop().await;
 }
+
+/// An answer that made no sense once spoils no walk that comes after.
+#[tokio::test]
+async fn a_walk_that_failed_is_begun_anew() {
+    let upstream = Embedded::start().await;
+    let options = Options {
+        rule: "range_layout = \"walk\"".to_owned(),
+        ..Options::default()
+    };
+    let proxy = Proxy::start(upstream.address, options).await;
+    let client = proxy.client();
+    let whole = body(10 * MIB);
+    let id = create(&client, "object").await;
+    let mut etags = Vec::new();
+    for number in 1..=2 {
+        let part = whole.slice((number - 1) * 5 * MIB..number * 5 * MIB);
+        etags.push(put(&client, "object", &id, number, part).await);
+    }
+    assert_eq!(complete(&client, "object", &id, &etags).await.status, 200);
+    let file = upstream.file("object");
+    let stored = std::fs::read(&file).unwrap();
+    let mut broken = stored.clone();
+    broken[5 * MIB + 16_640 + 40] ^= 1; // in the header of part 2
+    let range = || {
+        client
+            .draft("GET", "/bucket/object")
+            .header("range", "bytes=-5")
+    };
+    std::fs::write(&file, &broken).unwrap();
+    assert_eq!(range().send().await.status, 500);
+    std::fs::write(&file, &stored).unwrap();
+    assert_eq!(range().send().await.body, whole.slice(10 * MIB - 5..));
+    proxy.stop().await;
+}
+
+/// D42: what a completion leaves out is not kept for another one.
+#[tokio::test]
+async fn d42_a_completion_may_leave_parts_out() {
+    let upstream = Embedded::start().await;
+    let proxy = Proxy::start(upstream.address, Options::default()).await;
+    let client = proxy.client();
+    let id = create(&client, "object").await;
+    let one = put(&client, "object", &id, 1, body(5 * MIB)).await;
+    put(&client, "object", &id, 2, body(7)).await;
+    let done = complete(&client, "object", &id, &[one]).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    assert!(client.get("/bucket/object").await.body == body(5 * MIB));
+    proxy.stop().await;
+}

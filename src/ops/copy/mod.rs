@@ -142,12 +142,14 @@ fn stored_len(headers: &HeaderMap) -> Option<u64> {
 
 impl Reading {
     /// What `request` is a copy of, if its caller may read that bucket.
-    pub fn parse(request: &S3Request) -> Result<Self, Error> {
+    pub fn parse(cx: &Cx, request: &S3Request) -> Result<Self, Error> {
         if let Some(key) = CustomerKey::parse_copy_source(&request.headers)? {
             key.over(request.is_tls)?;
         }
         let name = CopySource::parse(&request.headers)?;
         let request = reading(request, &name)?;
+        // Before anything is asked about it: a rule may keep it out of reach.
+        request.rule(cx)?;
         Ok(Self { name, request })
     }
 }

@@ -71,7 +71,7 @@ impl Copy {
     async fn run(self, cx: &Arc<Cx>, request: &S3Request) -> Result<Response<Body>, Error> {
         let rule = request.rule(cx)?;
         let plan = encryption::plan(cx, request, rule).await?;
-        let reading = Reading::parse(request)?;
+        let reading = Reading::parse(cx, request)?;
         let tags = async {
             match self.tagging {
                 Directive::Copy => Tags::read(cx, &reading).await,

@@ -46,7 +46,7 @@ async fn copy(
     upload: &Upload,
     part: PartNumber,
 ) -> Result<Response<Body>, Error> {
-    let reading = Reading::parse(request)?;
+    let reading = Reading::parse(cx, request)?;
     let source = match probe(cx, &reading).await? {
         Probed::Found(source) => source,
         Probed::Refused(refused) => return Ok(refused),

@@ -105,12 +105,13 @@ impl Object<'_> {
         Ok(kept)
     }
 
-    /// A retention that is over cannot be set again, and need not be.
+    /// A retention that is over cannot be set again, and need not be. One whose end cannot be read is
+    /// for the upstream to judge.
     fn keep_lock(self, from: &HeaderMap, kept: &mut HeaderMap) {
         let now = (self.cx.settings.clock)();
         let until = from.get(RETAIN_UNTIL).and_then(|until| until.to_str().ok());
         let until = until.and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok());
-        if until.is_none_or(|until| until <= now) {
+        if until.is_some_and(|until| until <= now) {
             return;
         }
         for name in [LOCK_MODE, RETAIN_UNTIL] {

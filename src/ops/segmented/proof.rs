@@ -154,15 +154,21 @@ impl Object<'_> {
         }
         // What the last one has passed before it left need not be passed again.
         let is_of_this = |walked: &Walked| {
-            Some(&walked.etag) == self.etag.as_ref() && walked.header == self.header.to_bytes()
+            Some(&walked.etag) == self.etag.as_ref()
+                && walked.header == self.header.to_bytes()
+                && walked.stored_len == self.announced.stored_len
         };
         let walked = match turn.take().filter(is_of_this) {
             Some(walked) => walked,
             None => self.begin()?,
         };
-        let proven = self.go_on(turn.insert(walked), first).await?;
-        *turn = None;
-        Ok(proven)
+        let proven = self.go_on(turn.insert(walked), first).await;
+        // Kept for who goes on: of a walk that was left, or whose upstream did not answer. What did not
+        // fit may be no fault of what came before, and is walked anew.
+        if !matches!(proven, Err(Error::Upstream(_))) {
+            *turn = None;
+        }
+        proven
     }
 
     async fn walk_alone(&self, first: Head) -> Result<Arc<Proven>, Error> {
@@ -173,6 +179,7 @@ impl Object<'_> {
         Ok(Walked {
             etag: self.etag.clone().unwrap_or(NO_ETAG),
             header: self.header.to_bytes(),
+            stored_len: self.announced.stored_len,
             walk: self.walk_from_start()?,
             lens: Vec::new(),
         })
