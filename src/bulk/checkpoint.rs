@@ -92,6 +92,14 @@ pub struct Progress {
 }
 
 impl Place {
+    /// Whether it is among the objects of a prefix.
+    pub fn is_within(&self, of_bucket: &str, prefix: &str) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Object { bucket, key } => bucket == of_bucket && key.starts_with(prefix),
+        }
+    }
+
     /// Reads `s3://bucket/key`, `file:///path` or a path; `None` if it is none of them.
     pub fn parse(url: &str) -> Option<Self> {
         if let Some(rest) = url.strip_prefix("s3://") {

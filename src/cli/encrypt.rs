@@ -93,6 +93,13 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     });
     let place = place.transpose()?;
     let (bucket, prefix) = objects(&args.objects)?;
+    if let Some(place) = &place
+        && place.is_within(bucket, prefix)
+    {
+        return Err(CommandError::Usage(
+            "the checkpoint must lie outside of the objects".to_owned(),
+        ));
+    }
     let runtime = app::runtime().map_err(|error| CommandError::Failed(error.to_string()))?;
     let summary = runtime.block_on(async {
         let cx = app::operator(config)

@@ -278,6 +278,9 @@ impl Source<'_> {
     }
 }
 
+/// How many entries of an object's metadata the upstream has and cannot show.
+pub(in crate::ops) const MISSING_META: &str = "x-amz-missing-meta";
+
 /// What S3 calls the system metadata of an object.
 pub(in crate::ops) const CONTENT_HEADERS: &[HeaderName] = &[
     CACHE_CONTROL,

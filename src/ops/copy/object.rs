@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::server_side::{self, Copied};
 use super::tags::Tags;
-use super::{Probed, Reading, Source, probe};
+use super::{MISSING_META, Probed, Reading, Source, probe};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
 use crate::body::claimed::ClaimedBody;
@@ -85,6 +85,9 @@ impl Copy {
         };
         let tags = tags?;
         self.refuse_no_change(request, &source)?;
+        if self.metadata == Directive::Copy && source.headers.contains_key(MISSING_META) {
+            return Err(S3Error::with_message(ErrorCode::InvalidRequest, UNSHOWN).into());
+        }
         if source.size > COPY_LEN_MAX {
             return Err(copy_source::too_large().into());
         }
@@ -101,7 +104,7 @@ impl Copy {
                     tagging: self.tagging,
                     tags: &tags,
                 };
-                match job.copy(plan, headers).await? {
+                match Box::pin(job.copy(plan, headers)).await? {
                     Copied::Done(done) => Ok(self.answer(cx, &source, done)),
                     Copied::Refused(refused) => Ok(refused),
                 }
@@ -274,6 +277,9 @@ pub(super) fn now(cx: &Cx) -> String {
     let text = now.format(&Rfc3339).unwrap_or_default();
     text.replace('Z', ".000Z")
 }
+
+const UNSHOWN: &str = "The metadata of the source cannot be copied: the storage behind the proxy has \
+    entries that it does not show (x-amz-missing-meta).";
 
 /// What makes a copy onto itself one that changes something.
 const CHANGES: &[&str] = &[

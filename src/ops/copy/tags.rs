@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::incoming::{self, insert_text};
 use crate::ops::outgoing;
+use crate::s3::conditional::same_etag;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::uri;
 use crate::s3::xml::copy::{tag_pairs, tagging_document, tagging_header};
@@ -84,7 +85,7 @@ impl Tags {
 pub(super) async fn ensure_tags(
     cx: &Cx,
     request: &S3Request,
-    done: &HeaderMap,
+    (done, etag): (&HeaderMap, &str),
     tags: Option<&str>,
 ) -> Result<(), Error> {
     let tags = tag_pairs(tags.unwrap_or_default());
@@ -100,6 +101,12 @@ pub(super) async fn ensure_tags(
     head.query.clone_from(&version);
     outgoing::pass_owner(&request.headers, &mut head.headers);
     let head = cx.upstream.send(head).await?;
+    // What is there now may be somebody else's.
+    let found = head.headers().get(http::header::ETAG);
+    let found = found.and_then(|found| found.to_str().ok());
+    if found.is_some_and(|found| !same_etag(found, etag)) {
+        return Ok(());
+    }
     let count = head.headers().get("x-amz-tagging-count");
     if count.is_some_and(|count| count.as_bytes() == tags.len().to_string().as_bytes()) {
         return Ok(());

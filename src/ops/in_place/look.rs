@@ -10,8 +10,8 @@ use super::{Object, Outcome};
 use crate::body::idle::Received;
 use crate::error::{Error, StoredError};
 use crate::format::Metadata;
-use crate::ops::copy::CONTENT_HEADERS;
 use crate::ops::copy::tags::Tags;
+use crate::ops::copy::{CONTENT_HEADERS, MISSING_META};
 use crate::ops::incoming::{self, insert_text};
 use crate::ops::read::content_length;
 use crate::ops::store;
@@ -73,6 +73,10 @@ impl Object<'_> {
         }
         if is_archived(&headers) {
             return Ok(Looked::Settled(Outcome::Archived));
+        }
+        // What the upstream cannot show cannot be written back.
+        if headers.contains_key(MISSING_META) {
+            return Ok(Looked::Settled(Outcome::Refused(MISSING_META.to_owned())));
         }
         let etag = headers.get(ETAG).cloned();
         let etag = etag.ok_or(Error::UpstreamAnswer("an object without an entity tag"))?;
@@ -184,6 +188,9 @@ fn is_archived(headers: &HeaderMap) -> bool {
 
 /// Besides metadata and content headers.
 const KEPT: &[&str] = &[
+    "x-amz-object-lock-event-hold",
+    "x-amz-object-lock-event-hold-duration-days",
+    "x-amz-object-lock-event-hold-duration-years",
     "x-amz-object-lock-legal-hold",
     "x-amz-storage-class",
     "x-amz-website-redirect-location",

@@ -1,6 +1,8 @@
 //! Writes a large object in parts: none of them has to be sent again for the sake of another, and
 //! there is no limit of 5 GiB.
 
+use std::cell::Cell;
+
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, Method};
 use hyper::Response;
@@ -19,7 +21,7 @@ use crate::ops::incoming::{self, Late, insert_text};
 use crate::ops::store::{self, seal_failed};
 use crate::s3::uri;
 use crate::s3::xml::document::Document;
-use crate::s3::xml::multipart::{initiated, render_completion};
+use crate::s3::xml::multipart::{completed_result, initiated, render_completion};
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// An upload of ours.
@@ -28,6 +30,9 @@ struct Upload<'a> {
     key: ContentKey,
     /// The upstream's, encoded for a query.
     id: String,
+    /// Whether the upstream may have put the object together: aborting such an upload makes some
+    /// upstreams remove what the object is made of.
+    is_completed: Cell<bool>,
 }
 
 /// The upstream's entity tag of a part, or what it says instead.
@@ -64,9 +69,10 @@ impl Object<'_> {
             object: self,
             key: ContentKey::from(sealing.content_key),
             id: uri::encode_component(id.as_bytes()).into_owned(),
+            is_completed: Cell::new(false),
         };
         let outcome = upload.fill(&plaintext).await;
-        if !matches!(outcome, Ok(Outcome::Sealed(_))) {
+        if !upload.is_completed.get() {
             upload.abort().await;
         }
         outcome
@@ -154,14 +160,24 @@ impl Upload<'_> {
             bytes: render_completion(named).into(),
             checksum: false,
         };
+        self.is_completed.set(true);
         let response = cx.upstream.send(request).await?;
-        if !response.status().is_success() {
-            return write::outcome(incoming::relay(cx, response).await?, plaintext.len).await;
-        }
-        match incoming::late(cx, response).await? {
-            Late::Done(..) => Ok(Outcome::Sealed(plaintext.len)),
-            Late::Refused(_, refused) => write::outcome(refused, plaintext.len).await,
-        }
+        let refused = if response.status().is_success() {
+            match incoming::late(cx, response).await? {
+                Late::Done(_, document) => {
+                    let document = Document::parse(&document);
+                    let result = document.as_ref().and_then(completed_result);
+                    result.ok_or(UNREADABLE)?;
+                    return Ok(Outcome::Sealed(plaintext.len));
+                }
+                Late::Refused(_, refused) => refused,
+            }
+        } else {
+            incoming::relay(cx, response).await?
+        };
+        // Anything but a clear no may be the answer to a request that was carried out.
+        self.is_completed.set(!refused.status().is_client_error());
+        write::outcome(refused, plaintext.len).await
     }
 
     async fn abort(&self) {

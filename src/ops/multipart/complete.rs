@@ -79,7 +79,10 @@ impl Completing<'_> {
     async fn plain(self) -> Result<Response<Body>, Error> {
         let named = self.parts.iter();
         let named = named.map(|part| (part.number, etag::upstream(&part.etag)));
-        let upstream = self.upstream(render_completion(named), BodyHeaders::Drop);
+        let mut upstream = self.upstream(render_completion(named), BodyHeaders::Drop);
+        if let Some(size) = self.request.headers.get(X_AMZ_MP_OBJECT_SIZE) {
+            upstream.headers.insert(X_AMZ_MP_OBJECT_SIZE, size.clone());
+        }
         let response = self.cx.upstream.send(upstream).await?;
         if response.status() != StatusCode::OK {
             return incoming::relay(self.cx, response).await;
@@ -111,7 +114,7 @@ impl Completing<'_> {
         if let Some(seal) = self.seal(&chosen).await? {
             match seal {
                 Ok(seal) => chosen.push(seal),
-                Err(refused) => return Ok(refused),
+                Err((code, refused)) => return self.refused(&code, refused).await,
             }
         }
         let named = chosen
@@ -284,7 +287,7 @@ impl Completing<'_> {
     async fn seal(
         self,
         chosen: &[ListedPart],
-    ) -> Result<Option<Result<ListedPart, Response<Body>>>, Error> {
+    ) -> Result<Option<Result<ListedPart, (String, Response<Body>)>>, Error> {
         let Some((last, part)) = chosen
             .last()
             .and_then(|last| Some((last, PartNumber::new(last.number)?)))
@@ -312,7 +315,7 @@ impl Completing<'_> {
         };
         let response = self.cx.upstream.send(upstream).await?;
         if !response.status().is_success() {
-            return Ok(Some(Err(incoming::relay(self.cx, response).await?)));
+            return Ok(Some(Err(incoming::refusal(self.cx, response).await?)));
         }
         let etag = response
             .headers()

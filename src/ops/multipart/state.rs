@@ -6,9 +6,11 @@
 //! belongs to one bucket, key and upload.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::time::timeout;
 
 use super::UPLOAD_ID_LEN_MAX;
 use crate::config::place::S3Place;
@@ -41,7 +43,11 @@ impl Named<'_> {
             bytes: Bytes::copy_from_slice(sealed.as_bytes()),
             checksum: cx.settings.upstream_checksum,
         };
-        let kept = cx.upstream.send(request).await.map_err(Error::from);
+        // Nor must one that hangs: the client would take it for the upload that hangs, and begin another.
+        let kept = timeout(PATIENCE, cx.upstream.send(request)).await;
+        let kept = kept
+            .map_err(|_elapsed| REFUSED)
+            .and_then(|sent| sent.map_err(Error::from));
         let kept = kept.and_then(|response| match response.status() {
             status if status.is_success() => Ok(()),
             _ => Err(REFUSED),
@@ -90,8 +96,12 @@ impl Named<'_> {
         let Some(request) = self.request(cx, Method::DELETE) else {
             return;
         };
-        if let Err(error) = cx.upstream.send(request).await {
-            tracing::warn!(%error, "an upload could not be removed from uploads.state");
+        match timeout(PATIENCE, cx.upstream.send(request)).await {
+            Ok(Ok(_removed)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "an upload could not be removed from uploads.state");
+            }
+            Err(_elapsed) => tracing::warn!("uploads.state does not answer"),
         }
     }
 
@@ -114,6 +124,9 @@ impl Named<'_> {
         format!("{}{}", place.prefix, sha256_hex(&names))
     }
 }
+
+/// How long a client waits for its upload to be kept or forgotten.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 const REFUSED: Error = Error::UpstreamAnswer("the state of uploads is refused");
 

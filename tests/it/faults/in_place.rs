@@ -142,3 +142,74 @@ async fn an_upstream_that_ignores_if_match_on_writes_is_found_out() {
     );
     bench.proxy.stop().await;
 }
+
+/// Aborting an upload that the upstream has completed destroys the object, on some of them.
+#[tokio::test]
+async fn an_upload_is_not_aborted_when_nobody_knows_whether_it_is_complete() {
+    const MIB: usize = 1 << 20;
+    let created = || {
+        let document = "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>object</Key>\
+             <UploadId>u</UploadId></InitiateMultipartUploadResult>";
+        Step::Answer(Reply::new(200, document))
+    };
+    let part = || Step::Answer(Reply::new(200, "").header("ETag", "\"p\""));
+    let late = "<Error><Code>InternalError</Code><Message>late</Message></Error>";
+    for (what, completion, is_aborted) in [
+        ("no answer", Step::Reset, false),
+        ("no sense", Step::Answer(Reply::new(200, "<html>")), false),
+        (
+            "an error behind a 200",
+            Step::Answer(Reply::new(200, late)),
+            false,
+        ),
+        (
+            "an error",
+            Step::Answer(Reply::error(500, "InternalError")),
+            false,
+        ),
+        (
+            "a clear no",
+            Step::Answer(Reply::error(403, "AccessDenied")),
+            true,
+        ),
+    ] {
+        let (bench, cx) = bench().await;
+        bench
+            .chaos
+            .store(OBJECT, plain(&plaintext(6 * MIB), "\"1\""));
+        // look, tags, upload, twice a part, look again, complete
+        let steps = [
+            Step::Serve,
+            Step::Serve,
+            created(),
+            Step::Serve,
+            part(),
+            Step::Serve,
+            part(),
+            Step::Serve,
+            completion,
+        ];
+        bench.chaos.script(steps);
+        let manner = Manner {
+            single_max: 5 << 20,
+            ..MANNER
+        };
+        let outcome = in_place::seal(&cx, "bucket", "object", manner).await;
+        assert!(
+            !matches!(outcome, Ok(Outcome::Sealed(_))),
+            "{what}: {outcome:?}"
+        );
+        let seen = bench.chaos.seen();
+        let completions = seen
+            .iter()
+            .filter(|seen| seen.head.method == "POST")
+            .count();
+        assert_eq!(completions, 2, "{what}: {outcome:?}");
+        let aborts = seen
+            .iter()
+            .filter(|seen| seen.head.method == "DELETE")
+            .count();
+        assert_eq!(aborts, usize::from(is_aborted), "{what}");
+        bench.proxy.stop().await;
+    }
+}

@@ -136,7 +136,8 @@ impl Job<'_> {
         let Copied::Done(mut done) = copied else {
             return Ok(copied);
         };
-        ensure_tags(self.cx, self.request, &done.headers, tags.as_deref()).await?;
+        let copy = (&done.headers, done.etag.as_str());
+        ensure_tags(self.cx, self.request, copy, tags.as_deref()).await?;
         encryption::show(
             self.cx,
             &mut done.headers,

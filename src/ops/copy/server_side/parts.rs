@@ -58,33 +58,51 @@ impl Job<'_> {
         let document = Document::parse(&document).ok_or(UNREADABLE)?;
         let (id, _) = initiated(&document).ok_or(UNREADABLE)?;
         let mut unfinished = Unfinished::new(self, &id);
-        let outcome = self.fill(&id, &layout.layout, conditions).await;
-        if matches!(outcome, Ok(Copied::Done(_))) {
-            unfinished.keep();
+        let etags = match self.fill(&id, &layout.layout).await? {
+            Ok(etags) => etags,
+            Err(refused) => return Ok(Copied::Refused(refused)),
+        };
+        // From here on the upstream may have put the object together, whatever it says, or whether the
+        // client is still there: aborting such an upload makes some upstreams remove what the object
+        // is made of.
+        let abort = unfinished.keep();
+        let outcome = self.complete(&id, &etags, conditions).await;
+        if let Ok(Copied::Refused(refused)) = &outcome
+            && refused.status().is_client_error()
+        {
+            unfinished.abort = abort;
         }
         outcome
     }
 
+    /// Copies the segments; the entity tags of the copies, or what the upstream says instead.
     async fn fill(
         self,
         id: &str,
         layout: &SegmentedLayout,
-        conditions: HeaderMap,
-    ) -> Result<Copied, Error> {
+    ) -> Result<Result<Vec<String>, Response<Body>>, Error> {
         let first = self.part_request(id, layout, PartNumber::FIRST);
         if let Some(refused) = self.ask(Layout::Segmented, first).await? {
-            return Ok(Copied::Refused(refused));
+            return Ok(Err(refused));
         }
         let count = layout.parts().get();
         let parts = (1..=count).filter_map(PartNumber::new);
         let copies = parts.map(|part| self.part(id, layout, part));
         let etags = stream::iter(copies).buffered(PARTS_AT_ONCE);
         let etags: Result<Vec<String>, Failed> = etags.try_collect().await;
-        let etags = match etags {
-            Ok(etags) => etags,
-            Err(Failed::Error(error)) => return Err(error),
-            Err(Failed::Refused(refused)) => return Ok(Copied::Refused(*refused)),
-        };
+        match etags {
+            Ok(etags) => Ok(Ok(etags)),
+            Err(Failed::Error(error)) => Err(error),
+            Err(Failed::Refused(refused)) => Ok(Err(*refused)),
+        }
+    }
+
+    async fn complete(
+        self,
+        id: &str,
+        etags: &[String],
+        conditions: HeaderMap,
+    ) -> Result<Copied, Error> {
         let mut complete = self.request.upstream(Method::POST);
         complete.query = format!("uploadId={}", uri::encode_component(id.as_bytes()));
         complete.headers = conditions;
@@ -166,8 +184,8 @@ impl Unfinished {
         }
     }
 
-    fn keep(&mut self) {
-        self.abort = None;
+    fn keep(&mut self) -> Option<UpstreamRequest> {
+        self.abort.take()
     }
 }
 
