@@ -262,6 +262,17 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// A request that nobody sent: one of the proxy's own.
+    pub fn of_own() -> Self {
+        Self {
+            caller: None,
+            scheme: Scheme::Anonymous,
+            payload: PayloadClaim::Unsigned,
+            chain: None,
+            header_parameters: Vec::new(),
+        }
+    }
+
     /// Access key id of the principal, `None` for anonymous requests.
     pub fn caller(&self) -> Option<&str> {
         self.caller.as_deref()

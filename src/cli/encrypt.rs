@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
+use super::bulk::{checkpoint_place, objects, stop_signal};
 use super::{CommandError, check_config};
 use crate::app::{self, with_causes};
 use crate::bulk::checkpoint::{Checkpoint, Place, Progress, Task};
@@ -87,19 +87,8 @@ struct Run<'a> {
 pub fn run(args: &Args) -> Result<(), CommandError> {
     let config = check_config::load(&args.config)?;
     app::init_log(&config.log).map_err(|error| CommandError::Usage(error.to_string()))?;
-    let place = args.checkpoint.as_deref().map(|url| {
-        let usage = || CommandError::Usage("a checkpoint is s3://bucket/key or a file".to_owned());
-        Place::parse(url).ok_or_else(usage)
-    });
-    let place = place.transpose()?;
     let (bucket, prefix) = objects(&args.objects)?;
-    if let Some(place) = &place
-        && place.is_within(bucket, prefix)
-    {
-        return Err(CommandError::Usage(
-            "the checkpoint must lie outside of the objects".to_owned(),
-        ));
-    }
+    let place = checkpoint_place(args.checkpoint.as_deref(), bucket, prefix)?;
     let runtime = app::runtime().map_err(|error| CommandError::Failed(error.to_string()))?;
     let summary = runtime.block_on(async {
         let cx = app::operator(config)
@@ -109,13 +98,6 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     })?;
     print(&summary, args.json)?;
     summary.verdict()
-}
-
-fn objects(url: &str) -> Result<(&str, &str), CommandError> {
-    let rest = url.strip_prefix("s3://").filter(|rest| !rest.is_empty());
-    let rest =
-        rest.ok_or_else(|| CommandError::Usage("objects are named s3://bucket/prefix".to_owned()))?;
-    Ok(rest.split_once('/').unwrap_or((rest, "")))
 }
 
 async fn encrypt(
@@ -189,17 +171,6 @@ async fn need_conditions(cx: &Cx, bucket: &str, prefix: &str) -> Result<(), Comm
         )),
         Err(error) => Err(CommandError::Failed(with_causes(&error))),
     }
-}
-
-/// Set by SIGTERM or SIGINT: what has begun is finished.
-fn stop_signal() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    tokio::spawn(async move {
-        app::shutdown_signal().await;
-        flag.store(true, Ordering::Release);
-    });
-    stop
 }
 
 impl Run<'_> {

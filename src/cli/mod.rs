@@ -1,11 +1,15 @@
 //! The command line: parsing and dispatch, nothing else.
 
+pub mod bulk;
 pub mod check_config;
 pub mod encrypt;
 pub mod inspect;
 pub mod key;
 pub mod open;
+pub mod rewrap;
 pub mod serve;
+pub mod usage;
+pub mod verify;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -39,6 +43,12 @@ enum Command {
     Encrypt(encrypt::Args),
     /// Show how a stored object is encrypted; shows no secret
     Inspect(inspect::Args),
+    /// Give data keys another wrap: by another key, or by the same key's current version
+    Rewrap(rewrap::Args),
+    /// Count objects and bytes by key, version and mode
+    Usage(usage::Args),
+    /// Read and authenticate every object
+    Verify(verify::Args),
     /// Decrypt a stored object offline, without proxy or S3
     Open(open::Args),
     /// Print shell completions
@@ -98,6 +108,9 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Key(args) => run_key(&args),
         Command::Encrypt(args) => encrypt::run(&args),
+        Command::Rewrap(args) => rewrap::run(&args),
+        Command::Usage(args) => usage::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Open(args) => open::run(&args),
         Command::Completions { shell } => {

@@ -26,6 +26,8 @@ use crate::body::room::Room;
 use crate::config::place::S3Place;
 use crate::error::Error;
 use crate::format::BulkCipher;
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
 use crate::keys::service::KeyService;
 use crate::s3::checksum::ChecksumAlgorithm;
 use crate::s3::error_code::{ErrorCode, S3Error};
@@ -33,6 +35,7 @@ use crate::s3::etag::ETagStyle;
 use crate::s3::operation::Operation;
 use crate::s3::sse::{CustomerKey, SseError};
 use crate::s3::target::{BucketName, ObjectKey, Target};
+use crate::s3::uri;
 use crate::telemetry::metrics::{Direction, Metrics};
 use crate::telemetry::request_id::RequestId;
 use crate::upstream::Upstream;
@@ -124,6 +127,9 @@ pub struct S3Request {
     pub verified: Arc<Verified>,
     /// Who sent it; `None` for an anonymous request.
     pub caller: Option<Arc<Caller>>,
+    /// Whether nobody sent it: a command that runs beside the proxy, with its keys and rules. No
+    /// caller's rights are asked for then.
+    pub is_operator: bool,
     /// Body bytes received so far.
     pub received: Arc<AtomicU64>,
     /// Unread; gone once it is being read.
@@ -133,6 +139,34 @@ pub struct S3Request {
 }
 
 impl S3Request {
+    /// A request about an object by a command that runs beside the proxy.
+    pub fn of_operator(
+        operation: Operation,
+        method: Method,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Self, Error> {
+        let id = random_bytes::<8>().map_err(KeyError::from)?;
+        let key = uri::encode_path(key.as_bytes());
+        let path = format!("/{bucket}/{key}");
+        Ok(Self {
+            id: RequestId::from_bytes(*id),
+            operation,
+            target: Target::parse(&path, None, &[])?,
+            uri: Uri::default(),
+            is_tls: false,
+            method,
+            query: String::new(),
+            headers: HeaderMap::new(),
+            verified: Arc::new(Verified::of_own()),
+            caller: None,
+            is_operator: true,
+            received: Arc::default(),
+            body: None,
+            form: None,
+        })
+    }
+
     /// The bucket's name.
     pub fn bucket(&self) -> Option<&str> {
         self.target.bucket().map(BucketName::as_str)
@@ -191,6 +225,7 @@ impl S3Request {
             headers: HeaderMap::new(),
             verified: Arc::clone(&self.verified),
             caller: self.caller.clone(),
+            is_operator: self.is_operator,
             received: Arc::default(),
             body: None,
             form: None,

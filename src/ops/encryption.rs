@@ -163,7 +163,7 @@ fn wrap_kind(bucket_key: bool) -> WrapKind {
 }
 
 /// The key the client named, or else the rule's default.
-async fn named_key(
+pub async fn named_key(
     cx: &Cx,
     request: &S3Request,
     rule: &ResolvedRule,
@@ -187,6 +187,16 @@ async fn named_key(
 }
 
 impl SealPlan {
+    /// The plan for an object that keeps its body, mode and client context under another wrap.
+    pub fn rewrapping(key: KeyRef, bucket_key: bool, mode: Mode, context: ClientContext) -> Self {
+        Self {
+            kek: Kek::Configured(key),
+            wrap: wrap_kind(bucket_key),
+            mode,
+            client_context: context,
+        }
+    }
+
     /// The key-encryption key, if it is a configured one.
     pub fn key(&self) -> Option<&KeyRef> {
         match &self.kek {
@@ -324,7 +334,10 @@ pub async fn show(
             insert_text(headers, "x-amz-server-side-encryption", "aws:kms");
             let name = "x-amz-server-side-encryption-aws-kms-key-id";
             // In a registry, the bucket key may have another wrap than the object says.
-            let current = cx.keys.current_wrap(envelope).await;
+            let bucket = request.bucket().unwrap_or_default();
+            let rule = request.rule(cx).ok();
+            let bucket = rule.map_or(bucket, |rule| rule.rule.logical_bucket(bucket));
+            let current = cx.keys.current_wrap(envelope, bucket).await;
             let kek = current
                 .as_ref()
                 .map_or_else(|_outage| envelope.head().key(), CurrentWrap::kek);

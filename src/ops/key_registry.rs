@@ -79,12 +79,14 @@ impl RegistryStore for S3Registry {
         }
     }
 
-    async fn names(&self) -> Result<Vec<String>, RegistryError> {
+    async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
         let S3Place { bucket, prefix } = &self.place;
-        let mut walk = Walk::new(&self.upstream, bucket, prefix, None);
+        let prefix = format!("{prefix}{folder}/");
+        let mut walk = Walk::new(&self.upstream, bucket, &prefix, None);
         let mut names = Vec::new();
         while let Some(page) = walk.next_page().await.map_err(failed)? {
-            let found = page.keys.iter().filter_map(|key| key.strip_prefix(prefix));
+            let keys = page.keys.iter();
+            let found = keys.filter_map(|key| key.strip_prefix(prefix.as_str()));
             names.extend(found.map(str::to_owned));
         }
         Ok(names)

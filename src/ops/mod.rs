@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod bucket_encryption;
+pub mod bucket_key_rewrap;
 pub mod context;
 pub mod copy;
 pub mod cors;
@@ -13,6 +14,7 @@ pub mod get_object;
 pub mod head_object;
 pub mod in_place;
 pub mod incoming;
+pub mod kept;
 pub mod key_registry;
 pub mod layouts;
 pub mod list_objects;
@@ -83,6 +85,12 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::ListMultipartUploads => {
             Box::pin(multipart::list_uploads::list_uploads(cx, request)).await
         }
+        Operation::UpdateObjectEncryption => {
+            let (id, metrics) = (request.id, Arc::clone(&cx.metrics));
+            let cx = Arc::clone(cx);
+            let work = Box::pin(async move { copy::rewrap::update(&cx, request).await });
+            patience::patiently(id, metrics, work).await
+        }
         Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
         Operation::PutBucketEncryption => Box::pin(bucket_encryption::put(cx, request)).await,
         Operation::DeleteBucketEncryption => Err(bucket_encryption::change()),
@@ -100,7 +108,6 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         | Operation::RenameObject
         | Operation::SelectObjectContent
         | Operation::Unknown { .. }
-        | Operation::UpdateObjectEncryption
         | Operation::WriteGetObjectResponse => Err(refuse::not_implemented(&request)),
     }
 }

@@ -80,6 +80,7 @@ impl Proxy {
             file,
         };
         let request = S3Request {
+            is_operator: false,
             id,
             operation: parsed.operation,
             target,

@@ -230,6 +230,7 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         headers.insert(name, value.clone());
     }
     S3Request {
+        is_operator: false,
         id,
         operation: parsed.operation,
         target: parsed.target,

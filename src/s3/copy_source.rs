@@ -26,6 +26,15 @@ pub enum Directive {
 }
 
 impl CopySource {
+    /// The current version of an object.
+    pub fn of(bucket: BucketName, key: ObjectKey) -> Self {
+        Self {
+            bucket,
+            key,
+            version: None,
+        }
+    }
+
     /// Reads `x-amz-copy-source`: `[/]bucket/key[?versionId=id]`, percent-encoded once.
     pub fn parse(headers: &HeaderMap) -> Result<Self, S3Error> {
         let raw = headers

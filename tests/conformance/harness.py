@@ -136,12 +136,13 @@ def object_store_options(endpoint, monkeypatch):
 class S3Seal:
     """One `s3seal serve` in front of an upstream."""
 
-    def __init__(self, home, upstream, name, *, tls=None, checksum="crc64nvme", rules=None):
+    def __init__(self, home, upstream, name, *, tls=None, checksum="crc64nvme", rules=None, keys=None):
         self.home, self.name, self.tls = pathlib.Path(home), name, tls
         self.address, self.admin = free_address(), free_address()
         self.config = self.home / f"{name}.toml"
         self.log = self.home / f"{name}.log"
-        self.config.write_text(self._render(upstream, checksum, rules or DEFAULT_RULES))
+        keys = keys or DEFAULT_KEYS.format(home=self.home)
+        self.config.write_text(self._render(upstream, checksum, rules or DEFAULT_RULES, keys))
         self.config.chmod(0o600)
         self.process = None
 
@@ -150,7 +151,7 @@ class S3Seal:
         scheme, ca = ("https", str(self.tls / "ca.pem")) if self.tls else ("http", None)
         return Endpoint(self.name, f"{scheme}://{self.address}", CLIENT_KEY, CLIENT_SECRET, ca)
 
-    def _render(self, upstream, checksum, rules):
+    def _render(self, upstream, checksum, rules, keys):
         tls = (
             f'tls = {{ certificate = "{self.tls}/server-chain.pem", private_key = "{self.tls}/server.key" }}'
             if self.tls else ""
@@ -174,14 +175,7 @@ credentials = {{ access_key_id = "{upstream.access_key}", secret_access_key = "{
 access_key_id = "{CLIENT_KEY}"
 secret_access_key = "{CLIENT_SECRET}"
 
-[keys]
-default = "default"
-managed = "managed"
-
-[[keys.providers]]
-kind = "local"
-name = "local"
-keyring = "{self.home}/keyring.json"
+{keys}
 
 {rules}
 """
@@ -228,6 +222,17 @@ keyring = "{self.home}/keyring.json"
             self.process.wait()
             raise
 
+
+DEFAULT_KEYS = """
+[keys]
+default = "default"
+managed = "managed"
+
+[[keys.providers]]
+kind = "local"
+name = "local"
+keyring = "{home}/keyring.json"
+"""
 
 DEFAULT_RULES = """
 [[rules]]

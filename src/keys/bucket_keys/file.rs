@@ -49,8 +49,9 @@ impl RegistryStore for RegistryFolder {
             .await
     }
 
-    async fn names(&self) -> Result<Vec<String>, RegistryError> {
-        self.blocking(|folder| match fs::read_dir(folder) {
+    async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
+        let folder = folder.to_owned();
+        self.blocking(move |root| match fs::read_dir(root.join(folder)) {
             Ok(entries) => entries
                 .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
                 .collect(),
@@ -62,20 +63,22 @@ impl RegistryStore for RegistryFolder {
 }
 
 /// By a new file and a rename: readers see the old entry or the new one.
-fn write(folder: &Path, name: &str, entry: &[u8]) -> io::Result<()> {
+fn write(root: &Path, name: &str, entry: &[u8]) -> io::Result<()> {
+    let path = root.join(name);
+    let folder = path.parent().unwrap_or(root);
     fs::create_dir_all(folder)?;
-    let mut file = tempfile_in(folder, name)?;
-    file.1.write_all(entry)?;
-    file.1.sync_all()?;
-    fs::rename(&file.0, folder.join(name))?;
+    let (unfinished, mut file) = unfinished_in(folder)?;
+    file.write_all(entry)?;
+    file.sync_all()?;
+    fs::rename(unfinished, &path)?;
     fs::File::open(folder)?.sync_all()
 }
 
-fn tempfile_in(folder: &Path, name: &str) -> io::Result<(PathBuf, fs::File)> {
+fn unfinished_in(folder: &Path) -> io::Result<(PathBuf, fs::File)> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!(".{name}.{}.{number}", std::process::id()));
+    let path = folder.join(format!(".unfinished.{}.{number}", std::process::id()));
     let file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

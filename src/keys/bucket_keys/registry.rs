@@ -17,16 +17,18 @@ use thiserror::Error;
 
 use super::{BUCKET_KEY_ID_LEN, BucketKeyId, WrappedBucketKey};
 use crate::keys::types::{KeyRef, ProviderKind, WrappedDataKey};
+use crate::keys::wrap::context_digest;
 
-/// Where entries are kept. Names are bucket key ids in lower-case hex.
+/// Where entries are kept. Names are a folder for the bucket, a slash, and the id of the bucket key
+/// in lower-case hex.
 #[async_trait]
 pub trait RegistryStore: Send + Sync + 'static {
     /// The entry of this name.
     async fn get(&self, name: &str) -> Result<Option<Vec<u8>>, RegistryError>;
     /// Stores an entry, in the place of an older one, so that it outlasts a crash.
     async fn put(&self, name: &str, entry: Vec<u8>) -> Result<(), RegistryError>;
-    /// All names.
-    async fn names(&self) -> Result<Vec<String>, RegistryError>;
+    /// What names in a folder have behind the slash.
+    async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError>;
 }
 
 /// The registry cannot be read or written now, or holds what is no entry.
@@ -37,7 +39,7 @@ pub struct RegistryError(pub String);
 /// A registry with what was read of it a moment ago.
 pub struct Registry {
     store: Arc<dyn RegistryStore>,
-    known: Cache<BucketKeyId, Option<Arc<WrappedBucketKey>>>,
+    known: Cache<String, Option<Arc<WrappedBucketKey>>>,
 }
 
 impl Registry {
@@ -53,38 +55,64 @@ impl Registry {
     /// The newest wrap of a bucket key, if there is one.
     pub async fn find(
         &self,
+        logical_bucket: &str,
         id: &BucketKeyId,
     ) -> Result<Option<Arc<WrappedBucketKey>>, Arc<RegistryError>> {
-        self.known.try_get_with(*id, self.read(id)).await
+        let name = name(logical_bucket, id);
+        self.known
+            .try_get_with(name.clone(), self.read(&name, id))
+            .await
     }
 
-    async fn read(&self, id: &BucketKeyId) -> Result<Option<Arc<WrappedBucketKey>>, RegistryError> {
-        let Some(entry) = self.store.get(&name(id)).await? else {
+    async fn read(
+        &self,
+        name: &str,
+        id: &BucketKeyId,
+    ) -> Result<Option<Arc<WrappedBucketKey>>, RegistryError> {
+        let Some(entry) = self.store.get(name).await? else {
             return Ok(None);
         };
         let entry = parse(&entry).filter(|entry| entry.id == *id);
-        let entry = entry.ok_or_else(|| RegistryError(format!("{} is no entry", name(id))))?;
+        let entry = entry.ok_or_else(|| RegistryError(format!("{name} is no entry")))?;
         Ok(Some(Arc::new(entry)))
     }
 
     /// Writes a wrap; from then on it is the newest.
-    pub async fn put(&self, key: &WrappedBucketKey) -> Result<(), RegistryError> {
+    pub async fn put(
+        &self,
+        logical_bucket: &str,
+        key: &WrappedBucketKey,
+    ) -> Result<(), RegistryError> {
         let entry = encode(key).ok_or_else(|| RegistryError("an entry is too long".to_owned()))?;
-        self.store.put(&name(&key.id), entry).await?;
-        self.known.insert(key.id, Some(Arc::new(key.clone()))).await;
+        let name = name(logical_bucket, &key.id);
+        self.store.put(&name, entry).await?;
+        self.known.insert(name, Some(Arc::new(key.clone()))).await;
         Ok(())
     }
 
-    /// The ids of all bucket keys.
-    pub async fn ids(&self) -> Result<Vec<BucketKeyId>, RegistryError> {
-        let names = self.store.names().await?;
+    /// The ids of all bucket keys of a bucket.
+    pub async fn ids(&self, logical_bucket: &str) -> Result<Vec<BucketKeyId>, RegistryError> {
+        let names = self.store.names(&folder(logical_bucket)).await?;
         Ok(names.iter().filter_map(|name| id(name)).collect())
     }
 }
 
 /// The name of an entry.
-pub fn name(id: &BucketKeyId) -> String {
-    data_encoding::HEXLOWER.encode(id)
+pub fn name(logical_bucket: &str, id: &BucketKeyId) -> String {
+    let id = data_encoding::HEXLOWER.encode(id);
+    format!("{}/{id}", folder(logical_bucket))
+}
+
+/// The bucket's name, where it is one of S3's; logical names may be anything.
+fn folder(logical_bucket: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let is_plain = logical_bucket.bytes().all(is_plain) && !logical_bucket.starts_with('.');
+    if is_plain && (1..=63).contains(&logical_bucket.len()) {
+        return logical_bucket.to_owned();
+    }
+    let digest = context_digest(logical_bucket.as_bytes());
+    format!("_{}", data_encoding::HEXLOWER.encode(&digest))
 }
 
 fn id(name: &str) -> Option<BucketKeyId> {

@@ -92,6 +92,7 @@ impl KeyService {
     pub async fn current_wrap<'a>(
         &self,
         envelope: &'a KeyEnvelope,
+        logical_bucket: &str,
     ) -> Result<CurrentWrap<'a>, KeyError> {
         let (id, embedded, wrapped) = match envelope.wrapped() {
             Wrapped::Direct(wrapped) => {
@@ -106,7 +107,7 @@ impl KeyService {
         };
         if let Some(registry) = self.registry() {
             // Boxed: objects without a bucket key do not carry the weight of this.
-            match Box::pin(registry.find(id)).await {
+            match Box::pin(registry.find(logical_bucket, id)).await {
                 Ok(Some(entry)) => {
                     let bucket_key = (*entry).clone();
                     return Ok(CurrentWrap::BucketKey {
@@ -200,7 +201,7 @@ impl KeyService {
             wrapped: fresh.wrapped,
         };
         if let Some(registry) = self.registry() {
-            Box::pin(registry.put(&made)).await.map_err(|error| {
+            Box::pin(registry.put(logical_bucket, &made)).await.map_err(|error| {
                 tracing::error!(%error, "a new bucket key cannot be registered and is not used");
                 KeyError::from(Outage::Registry)
             })?;

@@ -4,6 +4,7 @@
 pub mod conditions;
 pub mod object;
 pub mod part;
+pub mod rewrap;
 mod server_side;
 pub(in crate::ops) mod tags;
 
@@ -18,6 +19,7 @@ use hyper::Response;
 use super::context::{Cx, S3Request};
 use super::get_object;
 use super::incoming::{self, insert_text};
+use super::outgoing;
 use super::policy::ResolvedRule;
 use super::read::{Wanted, announced_size, content_length, upstream_read};
 use super::segmented::Object;
@@ -151,6 +153,21 @@ impl Reading {
         // Before anything is asked about it: a rule may keep it out of reach.
         request.rule(cx)?;
         Ok(Self { name, request })
+    }
+}
+
+impl Reading {
+    /// The object that `request` itself is about.
+    pub fn itself(request: &S3Request) -> Result<Self, Error> {
+        let (Some(bucket), Some(key)) = (request.target.bucket(), request.target.key()) else {
+            return Err(S3Error::new(ErrorCode::InvalidUri).into());
+        };
+        let mut reading = request.own(Operation::GetObject, Method::GET);
+        outgoing::pass_owner(&request.headers, &mut reading.headers);
+        Ok(Self {
+            name: CopySource::of(bucket.clone(), key.clone()),
+            request: reading,
+        })
     }
 }
 

@@ -1,21 +1,19 @@
 //! What is stored under a key, and what of it has to be kept.
 
 use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, RANGE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::Response;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{Object, Outcome};
 use crate::body::idle::Received;
 use crate::error::{Error, StoredError};
 use crate::format::Metadata;
+use crate::ops::copy::MISSING_META;
 use crate::ops::copy::tags::Tags;
-use crate::ops::copy::{CONTENT_HEADERS, MISSING_META};
 use crate::ops::incoming::{self, insert_text};
+use crate::ops::kept::{is_archived, kept};
 use crate::ops::read::content_length;
 use crate::ops::store;
-use crate::s3::headers::is_metadata;
 use crate::upstream::request::UpstreamRequest;
 
 /// What a look finds.
@@ -89,40 +87,15 @@ impl Object<'_> {
 
     /// The headers to write the object with: what S3 keeps of an object, without a body of its own.
     pub(super) async fn kept(self, plaintext: &Plaintext) -> Result<HeaderMap, Error> {
-        let mut kept = HeaderMap::new();
-        for (name, value) in &plaintext.headers {
-            let is_kept = is_metadata(name.as_str())
-                || CONTENT_HEADERS.contains(name)
-                || KEPT.contains(&name.as_str());
-            if is_kept {
-                kept.append(name.clone(), value.clone());
-            }
-        }
-        self.keep_lock(&plaintext.headers, &mut kept);
+        let mut headers = kept(&plaintext.headers, (self.cx.settings.clock)());
         let mut tagging = self.request(Method::GET);
         "tagging=".clone_into(&mut tagging.query);
         let tags = Tags::of(self.cx, tagging).await?;
         if let Some(tags) = tags.named()? {
-            insert_text(&mut kept, "x-amz-tagging", tags);
+            insert_text(&mut headers, "x-amz-tagging", tags);
         }
-        store::name_type(&mut kept);
-        Ok(kept)
-    }
-
-    /// A retention that is over cannot be set again, and need not be. One whose end cannot be read is
-    /// for the upstream to judge.
-    fn keep_lock(self, from: &HeaderMap, kept: &mut HeaderMap) {
-        let now = (self.cx.settings.clock)();
-        let until = from.get(RETAIN_UNTIL).and_then(|until| until.to_str().ok());
-        let until = until.and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok());
-        if until.is_some_and(|until| until <= now) {
-            return;
-        }
-        for name in [LOCK_MODE, RETAIN_UNTIL] {
-            if let Some(value) = from.get(name) {
-                kept.insert(HeaderName::from_static(name), value.clone());
-            }
-        }
+        store::name_type(&mut headers);
+        Ok(headers)
     }
 
     /// The bytes of the object that was looked at, and of no other.
@@ -173,66 +146,4 @@ fn is_sealed(headers: &HeaderMap) -> Result<bool, Error> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     Ok(Metadata::parse(pairs).map_err(StoredError::from)?.is_some())
-}
-
-/// Whether the object must be restored before it can be read (AWS, "RestoreObject").
-fn is_archived(headers: &HeaderMap) -> bool {
-    let class = headers.get("x-amz-storage-class");
-    let is_cold = class.is_some_and(|class| class == "GLACIER" || class == "DEEP_ARCHIVE");
-    let restore = headers.get("x-amz-restore").map(HeaderValue::as_bytes);
-    let is_restored = restore.is_some_and(|restore| {
-        memchr::memmem::find(restore, b"ongoing-request=\"false\"").is_some()
-    });
-    is_cold && !is_restored || headers.contains_key("x-amz-archive-status")
-}
-
-/// Besides metadata and content headers.
-const KEPT: &[&str] = &[
-    "x-amz-object-lock-event-hold",
-    "x-amz-object-lock-event-hold-duration-days",
-    "x-amz-object-lock-event-hold-duration-years",
-    "x-amz-object-lock-legal-hold",
-    "x-amz-storage-class",
-    "x-amz-website-redirect-location",
-];
-
-const LOCK_MODE: &str = "x-amz-object-lock-mode";
-const RETAIN_UNTIL: &str = "x-amz-object-lock-retain-until-date";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_archived_object_is_known_by_its_headers() {
-        for (headers, expected) in [
-            (&[][..], false),
-            (&[("x-amz-storage-class", "STANDARD_IA")], false),
-            (&[("x-amz-storage-class", "GLACIER")], true),
-            (&[("x-amz-archive-status", "ARCHIVE_ACCESS")], true),
-            (
-                &[
-                    ("x-amz-storage-class", "DEEP_ARCHIVE"),
-                    ("x-amz-restore", "ongoing-request=\"true\""),
-                ],
-                true,
-            ),
-            (
-                &[
-                    ("x-amz-storage-class", "GLACIER"),
-                    (
-                        "x-amz-restore",
-                        "ongoing-request=\"false\", expiry-date=\"x\"",
-                    ),
-                ],
-                false,
-            ),
-        ] {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.insert(*name, HeaderValue::from_static(value));
-            }
-            assert_eq!(is_archived(&map), expected, "{headers:?}");
-        }
-    }
 }

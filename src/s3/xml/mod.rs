@@ -9,6 +9,7 @@ pub mod document;
 pub mod error;
 pub mod list;
 pub mod multipart;
+pub mod object_encryption;
 pub mod post;
 
 use std::borrow::Cow;

@@ -45,7 +45,7 @@ async fn open(
     envelope: &KeyEnvelope,
     bucket: &str,
 ) -> Result<[u8; 32], KeyError> {
-    let current = service.current_wrap(envelope).await?;
+    let current = service.current_wrap(envelope, bucket).await?;
     let kek = accepted(current.kek());
     let CurrentWrap::BucketKey {
         bucket_key,
@@ -240,9 +240,12 @@ impl RegistryStore for Memory {
         Ok(())
     }
 
-    async fn names(&self) -> Result<Vec<String>, RegistryError> {
+    async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
         self.check()?;
-        Ok(self.entries.lock().unwrap().keys().cloned().collect())
+        let entries = self.entries.lock().unwrap();
+        let names = entries.keys().filter_map(|name| name.split_once('/'));
+        let names = names.filter(|(of, _)| *of == folder);
+        Ok(names.map(|(_, name)| name.to_owned()).collect())
     }
 }
 
@@ -259,7 +262,7 @@ async fn a_bucket_key_is_registered_before_its_first_use() {
     store.set_broken(false);
     let made = service.sealing_bucket_key(&kek, BUCKET).await.unwrap();
     let entries = store.entries.lock().unwrap().clone();
-    let entry = &entries[&registry::name(&made.wrapped.id)];
+    let entry = &entries[&registry::name(BUCKET, &made.wrapped.id)];
     assert_eq!(registry::parse(entry), Some(made.wrapped));
     assert_eq!(entries.len(), 1);
 }
@@ -275,18 +278,18 @@ async fn a_newer_wrap_in_the_registry_wins_and_its_key_counts() {
     let (envelope, data_key) = sealed(&writer, &one, BUCKET).await;
 
     let registry = writer.registry().unwrap();
-    let [id] = <[BucketKeyId; 1]>::try_from(registry.ids().await.unwrap()).unwrap();
-    let entry = registry.find(&id).await.unwrap().unwrap();
+    let [id] = <[BucketKeyId; 1]>::try_from(registry.ids(BUCKET).await.unwrap()).unwrap();
+    let entry = registry.find(BUCKET, &id).await.unwrap().unwrap();
     let moved = writer
         .rewrap_bucket_key(&accepted(&one), &entry, &two, BUCKET)
         .await
         .unwrap();
-    registry.put(&moved).await.unwrap();
+    registry.put(BUCKET, &moved).await.unwrap();
     home.change("one", Change::Destroy);
 
     let (reader, _) = counted(&home);
     reader.set_registry(Arc::clone(&store) as Arc<_>);
-    let current = reader.current_wrap(&envelope).await.unwrap();
+    let current = reader.current_wrap(&envelope, BUCKET).await.unwrap();
     assert_eq!(current.kek(), &two);
     assert_eq!(
         open(&reader, &envelope, BUCKET).await,
@@ -342,7 +345,10 @@ async fn a_registry_that_is_away_or_lies_opens_no_more_than_the_object_itself() 
     ] {
         let store = Arc::new(Memory::default());
         if let Some(stored) = stored {
-            store.put(&registry::name(id), stored).await.unwrap();
+            store
+                .put(&registry::name(BUCKET, id), stored)
+                .await
+                .unwrap();
         }
         service.set_registry(store);
         let opened = open(&service, &envelope, BUCKET).await;
@@ -359,21 +365,38 @@ async fn a_registry_that_is_away_or_lies_opens_no_more_than_the_object_itself() 
 }
 
 #[tokio::test]
-async fn a_folder_keeps_entries() {
+async fn a_folder_keeps_entries_apart_by_bucket() {
     let folder = tempfile::tempdir().unwrap();
     let store = RegistryFolder::new(folder.path().join("keys"));
-    assert_eq!(store.names().await.unwrap(), Vec::<String>::new());
-    assert_eq!(store.get("00").await.unwrap(), None);
-    store.put("00", b"one".to_vec()).await.unwrap();
-    store.put("00", b"two".to_vec()).await.unwrap();
-    store.put("01", b"three".to_vec()).await.unwrap();
+    assert_eq!(store.names("a").await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.get("a/00").await.unwrap(), None);
+    store.put("a/00", b"one".to_vec()).await.unwrap();
+    store.put("a/00", b"two".to_vec()).await.unwrap();
+    store.put("b/01", b"three".to_vec()).await.unwrap();
+    let found = store.get("a/00").await.unwrap();
+    assert_eq!(found.as_deref(), Some(b"two".as_slice()));
+    assert_eq!(store.names("a").await.unwrap(), ["00"]);
+    assert_eq!(store.names("b").await.unwrap(), ["01"]);
+}
+
+#[test]
+fn names_of_entries_leave_their_folder_by_no_bucket_name() {
+    let id = [7; 16];
     assert_eq!(
-        store.get("00").await.unwrap().as_deref(),
-        Some(b"two".as_slice())
+        registry::name("photos-1.x", &id),
+        "photos-1.x/07070707070707070707070707070707"
     );
-    let mut names = store.names().await.unwrap();
-    names.sort();
-    assert_eq!(names, ["00", "01"]);
+    let mut names = std::collections::HashSet::new();
+    for bucket in [
+        "..", "../x", "a/b", "", ".hidden", "UPPER", "a b", "\u{e9}", "_x",
+    ] {
+        let name = registry::name(bucket, &id);
+        assert!(
+            name.starts_with('_') && name.len() == 1 + 64 + 1 + 32,
+            "{name}"
+        );
+        assert!(names.insert(name), "{bucket}");
+    }
 }
 
 proptest! {

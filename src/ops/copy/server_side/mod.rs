@@ -16,6 +16,8 @@ use crate::body::Body;
 use crate::config::rules::CopyPolicy;
 use crate::error::Error;
 use crate::format::{KeyEnvelope, Layout, Metadata};
+use crate::keys::KeyError;
+use crate::keys::entropy::random_bytes;
 use crate::keys::policy::KeyId;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, ShowContext, add_metadata};
@@ -72,7 +74,7 @@ pub(super) async fn may_share(
         .rule
         .rule
         .logical_bucket(source.reading.name.bucket());
-    let current = cx.keys.current_wrap(&metadata.envelope).await?;
+    let current = cx.keys.current_wrap(&metadata.envelope, origin).await?;
     let same_key = plan.key().map(KeyId::from) == Some(KeyId::from(current.kek()));
     Ok(same_key && (origin == destination || rule.rule.copy == CopyPolicy::ServerSide))
 }
@@ -224,6 +226,43 @@ impl Job<'_> {
         Err(Error::Changed)
     }
 
+    /// Whether the upstream heeds conditions on copies of single objects, asked by a copy to a place
+    /// that is nobody's: onto itself, one that should have been refused could not be made good.
+    pub(super) async fn is_heeded_aside(self) -> Result<bool, Error> {
+        let conditions = &self.cx.copies;
+        if let Some(known) = conditions.are_heeded(Layout::Single) {
+            return Ok(known);
+        }
+        let random = random_bytes::<16>().map_err(KeyError::from)?;
+        let key = format!(
+            ".s3seal-{}",
+            data_encoding::HEXLOWER.encode(random.as_slice())
+        );
+        let request = |method| {
+            let mut request = UpstreamRequest::new(method, self.request.bucket(), Some(&key));
+            request.operation = "CopyObject";
+            request.credentials = self.request.upstream(Method::PUT).credentials;
+            request
+        };
+        let mut copy = request(Method::PUT);
+        self.name_source(&mut copy.headers, &IMPOSSIBLE);
+        let response = self.cx.upstream.send(copy).await?;
+        let are_heeded = match response.status() {
+            StatusCode::PRECONDITION_FAILED => true,
+            StatusCode::OK => match incoming::late(self.cx, response).await? {
+                Late::Done(..) => false,
+                Late::Refused(code, _) if code == "PreconditionFailed" => true,
+                Late::Refused(..) => return Err(UNASKED),
+            },
+            _ => return Err(UNASKED),
+        };
+        conditions.learn(Layout::Single, are_heeded);
+        if !are_heeded {
+            self.cx.upstream.send(request(Method::DELETE)).await?;
+        }
+        Ok(are_heeded)
+    }
+
     /// Names the very object that was looked at.
     fn named(self, mut upstream: UpstreamRequest) -> UpstreamRequest {
         if let Some(etag) = self.source.etag() {
@@ -303,5 +342,8 @@ fn has_condition(request: &S3Request) -> bool {
 fn text(value: Option<&HeaderValue>) -> Option<String> {
     value?.to_str().ok().map(str::to_owned)
 }
+
+const UNASKED: Error =
+    Error::UpstreamAnswer("it cannot be asked whether it heeds conditions on copies");
 
 const UNREADABLE: Error = Error::UpstreamAnswer("the answer to a copy cannot be read");

@@ -1,0 +1,302 @@
+//! `s3seal rewrap`: another wrap for the data keys of a prefix, by another key or the same key's
+//! current version. Bodies stay as they are.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use http::Method;
+use serde::Serialize;
+
+use super::CommandError;
+use super::bulk::{self, BulkArgs, End, Work};
+use crate::app::with_causes;
+use crate::error::Error;
+use crate::keys::KeyError;
+use crate::keys::types::KeyRef;
+use crate::ops::bucket_key_rewrap::{self, BucketKeyOutcome};
+use crate::ops::context::{Cx, S3Request};
+use crate::ops::copy::rewrap::{self, Manner, Outcome, Target};
+use crate::s3::operation::Operation;
+
+/// Arguments of `rewrap`.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Args {
+    #[command(flatten)]
+    bulk: BulkArgs,
+    /// The key that wraps from now on, by id or alias: one that the rules accept for these objects
+    #[arg(long, value_name = "KEY")]
+    to: String,
+    /// Say what would be done, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Rewrap the bucket keys in the registry, and touch no object
+    #[arg(long, conflicts_with_all = ["again", "nobody_writes"])]
+    bucket_keys: bool,
+    /// Also objects that are under this key: Transit, AWS KMS and tokens keep versions to themselves
+    #[arg(long)]
+    again: bool,
+    /// Go on over an upstream that ignores the condition on the source of a copy: nobody else writes
+    /// to these objects meanwhile
+    #[arg(long)]
+    nobody_writes: bool,
+}
+
+/// What became of the objects.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Summary {
+    #[serde(flatten)]
+    end: Option<End>,
+    to: String,
+    dry_run: bool,
+    rewrapped: u64,
+    already_there: u64,
+    /// Of the other mode: managed where the key is a named one, or the other way round.
+    other_mode: u64,
+    not_encrypted: u64,
+    gone: u64,
+    /// Under keys that only their writers have.
+    customer_key: u64,
+    archived: u64,
+    metadata_too_large: u64,
+    /// Replaced time and again.
+    changed: u64,
+    failed: u64,
+}
+
+struct Rewrapping {
+    target: Target,
+    summary: RefCell<Summary>,
+}
+
+/// Asks the upstream, not the proxy, which may run meanwhile.
+pub fn run(args: &Args) -> Result<(), CommandError> {
+    if args.bucket_keys {
+        return bulk::alone(&args.bulk, async |cx, bucket, prefix| {
+            if !prefix.is_empty() {
+                let text = "bucket keys are those of a whole bucket: s3://bucket";
+                return Err(CommandError::Usage(text.to_owned()));
+            }
+            bucket_keys(cx, bucket, args).await
+        });
+    }
+    bulk::run(&args.bulk, async |cx, _, _| {
+        Ok(Rewrapping {
+            target: Target {
+                key: key(cx, &args.to).await?,
+                bucket_key: None,
+                takes_managed: false,
+                manner: Manner {
+                    again: args.again,
+                    dry_run: args.dry_run,
+                    nobody_writes: args.nobody_writes,
+                },
+            },
+            summary: RefCell::new(Summary {
+                to: args.to.clone(),
+                dry_run: args.dry_run,
+                ..Summary::default()
+            }),
+        })
+    })
+}
+
+async fn key(cx: &Cx, name: &str) -> Result<KeyRef, CommandError> {
+    cx.keys.describe(name).await.map_err(|error| {
+        if error == KeyError::NotFound {
+            return CommandError::Usage(format!("no provider serves the key {name:?}"));
+        }
+        CommandError::Failed(format!("{name}: {}", with_causes(&error)))
+    })
+}
+
+impl Work for Rewrapping {
+    type Summary = Summary;
+
+    fn command(&self) -> String {
+        format!("rewrap to {}", self.target.key.id)
+    }
+
+    async fn one(
+        &self,
+        cx: &Arc<Cx>,
+        bucket: &str,
+        key: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<(), Error> {
+        let request = S3Request::of_operator(Operation::CopyObject, Method::PUT, bucket, key)?;
+        let outcome = match request.rule(cx) {
+            Ok(rule) => match rewrap::accepts(rule, &cx.keys, &self.target) {
+                Ok(()) => rewrap::rewrap(cx, &request, &self.target).await,
+                Err(refused) => Ok(Outcome::Refused(refused)),
+            },
+            Err(_denied) => Ok(Outcome::NotSealed),
+        };
+        let mut summary = self.summary.borrow_mut();
+        match outcome {
+            Ok(outcome) => summary.count(&outcome, say),
+            Err(Error::Changed) => {
+                summary.changed += 1;
+                say("it was replaced time and again");
+            }
+            Err(error) => {
+                summary.failed += 1;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        let summary = self.summary.borrow();
+        (summary.seen(), summary.left())
+    }
+
+    fn summary(&self, end: End) -> Summary {
+        Summary {
+            end: Some(end),
+            ..self.summary.borrow().clone()
+        }
+    }
+
+    fn table(&self, summary: &Summary) -> String {
+        summary.table()
+    }
+
+    fn failure(&self, failed: u64) -> String {
+        format!("{failed} objects have not the new wrap, see above")
+    }
+}
+
+impl Summary {
+    fn count(&mut self, outcome: &Outcome, say: &dyn Fn(&str)) {
+        match outcome {
+            Outcome::Rewrapped => self.rewrapped += 1,
+            Outcome::AlreadyThere => self.already_there += 1,
+            Outcome::OtherMode => self.other_mode += 1,
+            Outcome::NotSealed => self.not_encrypted += 1,
+            Outcome::Gone => self.gone += 1,
+            Outcome::CustomerKey => {
+                self.customer_key += 1;
+                say("it is under its writer's own key: only a copy by its writer changes that");
+            }
+            Outcome::Archived => {
+                self.archived += 1;
+                say("it is archived: restore it first");
+            }
+            Outcome::MetadataTooLarge(len) => {
+                self.metadata_too_large += 1;
+                say(&format!(
+                    "with the new wrap it would have {len} bytes of metadata"
+                ));
+            }
+            Outcome::Refused(code) => {
+                self.failed += 1;
+                say(&format!("refused: {code}"));
+            }
+        }
+    }
+
+    fn seen(&self) -> u64 {
+        self.rewrapped
+            + self.already_there
+            + self.other_mode
+            + self.not_encrypted
+            + self.gone
+            + self.left()
+    }
+
+    /// Objects that should have another wrap and have not.
+    fn left(&self) -> u64 {
+        self.customer_key + self.archived + self.metadata_too_large + self.changed + self.failed
+    }
+
+    fn table(&self) -> String {
+        let verb = if self.dry_run {
+            "to be rewrapped   "
+        } else {
+            "rewrapped         "
+        };
+        format!(
+            "{verb}  {}\n\
+             already there       {}\n\
+             of the other mode   {}\n\
+             not encrypted       {}\n\
+             gone meanwhile      {}\n\
+             customer keys       {}\n\
+             archived            {}\n\
+             too much metadata   {}\n\
+             changed meanwhile   {}\n\
+             failed              {}\n\
+             left before         {}",
+            self.rewrapped,
+            self.already_there,
+            self.other_mode,
+            self.not_encrypted,
+            self.gone,
+            self.customer_key,
+            self.archived,
+            self.metadata_too_large,
+            self.changed,
+            self.failed,
+            self.end.as_ref().map_or(0, |end| end.left_before),
+        )
+    }
+}
+
+/// What became of the bucket keys.
+#[derive(Debug, Default, Serialize)]
+struct BucketKeys {
+    bucket: String,
+    to: String,
+    dry_run: bool,
+    rewrapped: u64,
+    already_there: u64,
+    other_mode: u64,
+    failed: u64,
+}
+
+async fn bucket_keys(cx: &Arc<Cx>, bucket: &str, args: &Args) -> Result<(), CommandError> {
+    let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
+    let to = key(cx, &args.to).await?;
+    let mut summary = BucketKeys {
+        bucket: bucket.to_owned(),
+        to: args.to.clone(),
+        dry_run: args.dry_run,
+        ..BucketKeys::default()
+    };
+    let ids = bucket_key_rewrap::ids(cx, bucket)
+        .await
+        .map_err(|error| failed(&error))?;
+    for id in ids {
+        let outcome = bucket_key_rewrap::rewrap(cx, bucket, &id, &to, args.dry_run).await;
+        match outcome {
+            Ok(BucketKeyOutcome::Rewrapped) => summary.rewrapped += 1,
+            Ok(BucketKeyOutcome::AlreadyThere) => summary.already_there += 1,
+            Ok(BucketKeyOutcome::OtherMode) => summary.other_mode += 1,
+            Err(error) => {
+                summary.failed += 1;
+                super::warn(&format!(
+                    "bucket key {}: {}",
+                    data_encoding::HEXLOWER.encode(&id),
+                    with_causes(&error)
+                ));
+            }
+        }
+    }
+    let text = if bulk::wants_json(&args.bulk) {
+        serde_json::to_string_pretty(&summary).map_err(|error| failed(&error))?
+    } else {
+        format!(
+            "rewrapped           {}\nalready there       {}\nof the other mode   {}\nfailed              {}",
+            summary.rewrapped, summary.already_there, summary.other_mode, summary.failed
+        )
+    };
+    bulk::print(&text)?;
+    match summary.failed {
+        0 => Ok(()),
+        count => Err(CommandError::Failed(format!(
+            "{count} bucket keys have not the new wrap"
+        ))),
+    }
+}

@@ -1,0 +1,294 @@
+//! Rewrapping: another wrap for the data key of one object, in its place. The upstream copies the
+//! object onto itself with another envelope; no byte of the body moves (keys.md, "Rotation and
+//! rewrapping"). `UpdateObjectEncryption` is S3's own name for it.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, IF_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hyper::Response;
+
+use super::server_side::{Copied, Job};
+use super::tags::Tags;
+use super::{MISSING_META, Probed, Reading, Source, probe};
+use crate::body::{Body, collect};
+use crate::error::{CustomerKeyRefusal, Error, StoredError};
+use crate::format::{Layout, Metadata, WrapKind};
+use crate::keys::KeyService;
+use crate::keys::service::CurrentWrap;
+use crate::keys::types::{Binding, KeyRef, Mode};
+use crate::ops::context::{Cx, S3Request};
+use crate::ops::encryption::{self, SealPlan, uses_bucket_key};
+use crate::ops::incoming::respond;
+use crate::ops::kept::{is_archived, kept};
+use crate::ops::policy::ResolvedRule;
+use crate::ops::read::settled;
+use crate::ops::store;
+use crate::ops::stored::{self, AcceptedKek, Stored};
+use crate::s3::copy_source::Directive;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::headers::HeaderError;
+use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
+use crate::s3::xml::object_encryption::ObjectEncryption;
+
+/// Under which key an object is to be.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The key, with the version that wraps now.
+    pub key: KeyRef,
+    /// Whether a bucket key is to stand between; as the rule says where `None`.
+    pub bucket_key: Option<bool>,
+    /// Whether objects of the managed mode become objects of a named key.
+    pub takes_managed: bool,
+    /// See [`Manner`].
+    pub manner: Manner,
+}
+
+/// How objects are rewrapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// Also objects that are there already: some providers keep versions to themselves.
+    pub again: bool,
+    /// Says what would be done, and writes nothing.
+    pub dry_run: bool,
+    /// Goes on over an upstream that ignores the condition on the source: nobody else writes.
+    pub nobody_writes: bool,
+}
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has another wrap, or would have.
+    Rewrapped,
+    /// It is under this key already.
+    AlreadyThere,
+    /// It is archived, and cannot be copied before it is restored.
+    Archived,
+    /// It is under its writer's own key, which only its writer has.
+    CustomerKey,
+    /// It is gone.
+    Gone,
+    /// With the new wrap it would have so many bytes of metadata: too many.
+    MetadataTooLarge(usize),
+    /// It is not encrypted by the proxy.
+    NotSealed,
+    /// It is of the managed mode and the key is not the managed one, or the other way round.
+    OtherMode,
+    /// The upstream says no, with this code.
+    Refused(String),
+}
+
+/// `UpdateObjectEncryption`.
+pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Body>, Error> {
+    let rule = request.rule(cx)?;
+    if crate::s3::query::Query::new(Some(&request.query))
+        .get("versionId")
+        .is_some()
+    {
+        // A copy would make an old version the newest.
+        return Err(S3Error::new(ErrorCode::NotImplemented)
+            .detail("QueryParameter", "versionId")
+            .into());
+    }
+    let document = request.document(cx, DOCUMENT_LEN_MAX).await?;
+    let (document, _proof) = document.ok_or_else(|| S3Error::new(ErrorCode::MalformedXml))?;
+    let asked = ObjectEncryption::parse(&document)?;
+    let key = encryption::named_key(cx, &request, rule, Some(&asked.key)).await?;
+    let target = Target {
+        key,
+        bucket_key: Some(asked.bucket_key),
+        takes_managed: true,
+        manner: Manner::default(),
+    };
+    let refused = |message: &'static str| {
+        Err(S3Error::with_message(ErrorCode::InvalidRequest, message).into())
+    };
+    match rewrap(cx, &request, &target).await? {
+        Outcome::Rewrapped | Outcome::AlreadyThere => {
+            let headers = HeaderMap::from_iter([(CONTENT_LENGTH, 0.into())]);
+            Ok(respond(StatusCode::OK, headers, Body::empty()))
+        }
+        Outcome::Gone => Err(S3Error::new(ErrorCode::NoSuchKey).into()),
+        Outcome::MetadataTooLarge(len) => Err(HeaderError::MetadataTooLarge { len }.into()),
+        Outcome::NotSealed => refused("The object is not encrypted."),
+        Outcome::CustomerKey => refused("The object is encrypted with a customer-provided key."),
+        Outcome::OtherMode => refused("The encryption type of the object cannot be changed so."),
+        Outcome::Archived => refused("The object is archived: restore it first."),
+        Outcome::Refused(code) => {
+            tracing::warn!(code, "the upstream refuses to rewrap an object");
+            Err(S3Error::new(ErrorCode::AccessDenied).into())
+        }
+    }
+}
+
+/// Whether objects under a rule could still be read under the new key.
+pub fn accepts(rule: &ResolvedRule, keys: &KeyService, target: &Target) -> Result<(), String> {
+    let is_managed = keys
+        .managed_key()
+        .is_some_and(|it| it.is_key_of(&target.key));
+    let mode = if is_managed {
+        Mode::Managed
+    } else {
+        Mode::NamedKey
+    };
+    let accepted = rule.open.check(&target.key, mode, Binding::BucketAndKey);
+    accepted
+        .map(drop)
+        .map_err(|error| format!("under the new key it could not be read: {error} (accept_keys)"))
+}
+
+/// Gives an object another wrap; starts over when it is replaced meanwhile.
+///
+/// # Errors
+///
+/// No answer from upstream or keys, an object that cannot be read as it is described, or one that is
+/// replaced time and again.
+pub async fn rewrap(cx: &Arc<Cx>, request: &S3Request, target: &Target) -> Result<Outcome, Error> {
+    match settled(|| once(cx, request, target)).await {
+        Err(Error::CustomerKey(CustomerKeyRefusal::Missing)) => Ok(Outcome::CustomerKey),
+        Err(Error::Stored(StoredError::Plaintext)) => Ok(Outcome::NotSealed),
+        Err(Error::Header(HeaderError::MetadataTooLarge { len })) => {
+            Ok(Outcome::MetadataTooLarge(len))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn once(cx: &Arc<Cx>, request: &S3Request, target: &Target) -> Result<Outcome, Error> {
+    let rule = request.rule(cx)?;
+    let reading = Reading::itself(request)?;
+    let source = match probe(cx, &reading).await? {
+        Probed::Found(source) => source,
+        Probed::Refused(refused) if refused.status() == StatusCode::NOT_FOUND => {
+            return Ok(Outcome::Gone);
+        }
+        Probed::Refused(refused) => {
+            let outcome = refusal(refused).await?;
+            let is_archived = outcome == Outcome::Refused("InvalidObjectState".to_owned());
+            return Ok(if is_archived {
+                Outcome::Archived
+            } else {
+                outcome
+            });
+        }
+    };
+    let Stored::Sealed(metadata) = &source.stored else {
+        return Ok(Outcome::NotSealed);
+    };
+    let accepted = stored::authorise(cx, &reading.request, rule, &metadata.envelope).await?;
+    let AcceptedKek::Configured(_, current) = &accepted else {
+        return Ok(Outcome::CustomerKey);
+    };
+    let plan = match plan(cx, rule, metadata, current, target) {
+        Ok(plan) => plan,
+        Err(settled) => return Ok(settled),
+    };
+    if is_archived(&source.headers) {
+        return Ok(Outcome::Archived);
+    }
+    if source.headers.contains_key(MISSING_META) {
+        return Ok(Outcome::Refused(MISSING_META.to_owned()));
+    }
+    if target.manner.dry_run {
+        return Ok(Outcome::Rewrapped);
+    }
+    write(cx, request, rule, (&source, metadata), plan, target).await
+}
+
+/// What to wrap the data key with, or why not.
+fn plan(
+    cx: &Cx,
+    rule: &ResolvedRule,
+    metadata: &Metadata,
+    current: &CurrentWrap<'_>,
+    target: &Target,
+) -> Result<SealPlan, Outcome> {
+    let head = metadata.envelope.head();
+    let managed = cx.keys.managed_key();
+    let is_managed = managed.is_some_and(|managed| managed.is_key_of(&target.key));
+    let mode = match (head.mode(), is_managed) {
+        (Mode::Managed, true) => Mode::Managed,
+        (Mode::NamedKey, false) => Mode::NamedKey,
+        (Mode::Managed, false) if target.takes_managed => Mode::NamedKey,
+        (Mode::Managed | Mode::NamedKey | Mode::CustomerKey, _) => return Err(Outcome::OtherMode),
+    };
+    let provider = target.key.provider;
+    let bucket_key = target
+        .bucket_key
+        .unwrap_or_else(|| uses_bucket_key(cx, rule, provider));
+    let is_there = *current.kek() == target.key
+        && mode == head.mode()
+        && bucket_key == (head.wrap() == WrapKind::BucketKey);
+    if is_there && !target.manner.again {
+        return Err(Outcome::AlreadyThere);
+    }
+    let (key, context) = (target.key.clone(), head.client_context().clone());
+    Ok(SealPlan::rewrapping(key, bucket_key, mode, context))
+}
+
+async fn write(
+    cx: &Arc<Cx>,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    (source, metadata): (&Source<'_>, &Metadata),
+    plan: SealPlan,
+    target: &Target,
+) -> Result<Outcome, Error> {
+    let tags = Tags::read(cx, source.reading).await?;
+    tags.named()?;
+    let job = Job {
+        cx,
+        request,
+        rule,
+        source,
+        metadata,
+        tagging: Directive::Copy,
+        tags: &tags,
+    };
+    let layout = metadata.header.prefix().layout();
+    if layout == Layout::Single && !target.manner.nobody_writes && !job.is_heeded_aside().await? {
+        return Ok(Outcome::Refused(UNGUARDED.to_owned()));
+    }
+    let mut headers = kept(&source.headers, (cx.settings.clock)());
+    store::name_type(&mut headers);
+    // A multipart object is put together at the end; a copy of a single one has its condition on the
+    // source, which is the same object.
+    if layout == Layout::Segmented
+        && let Some(etag) = source.etag()
+    {
+        headers.insert(IF_MATCH, condition(source, etag));
+    }
+    match Box::pin(job.copy(plan, headers)).await? {
+        Copied::Done(_) => Ok(Outcome::Rewrapped),
+        Copied::Refused(refused) if refused.status() == StatusCode::PRECONDITION_FAILED => {
+            Err(Error::Changed)
+        }
+        Copied::Refused(refused) => refusal(refused).await,
+    }
+}
+
+/// The value of `If-Match` for writing over the source.
+fn condition(source: &Source<'_>, etag: &HeaderValue) -> HeaderValue {
+    // Ceph 16 compares it with what is between the quotes, and shows who it is.
+    if source.headers.contains_key("x-rgw-object-type") {
+        let bare = etag.to_str().map(|etag| etag.trim_matches('"'));
+        if let Some(bare) = bare.ok().and_then(|bare| HeaderValue::from_str(bare).ok()) {
+            return bare;
+        }
+    }
+    etag.clone()
+}
+
+/// The code of a refusal; of a HEAD there is only a status.
+async fn refusal(refused: Response<Body>) -> Result<Outcome, Error> {
+    let status = refused.status();
+    let body = collect(refused.into_body(), ERROR_DOCUMENT_LEN_MAX as u64).await?;
+    let code = ErrorDocument::parse(&body).map(|error| error.code().to_owned());
+    Ok(Outcome::Refused(code.unwrap_or_else(|| status.to_string())))
+}
+
+const UNGUARDED: &str = "the upstream ignores x-amz-copy-source-if-match: what is written meanwhile \
+    could be lost";
+
+/// S3's own have some hundred bytes.
+const DOCUMENT_LEN_MAX: u64 = 64 << 10;

@@ -1,0 +1,341 @@
+"""`s3seal rewrap`, `usage` and `verify`: a bucket moves from one key provider to another.
+
+The providers are real: a local keyring, OpenBao Transit, AWS KMS as moto does it. Bodies upstream stay as
+they are, byte for byte, and the provider that was left is gone when the objects are read again.
+"""
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import subprocess
+import time
+import urllib.request
+
+import boto3
+import pytest
+
+import bodies
+import harness
+import stored
+from conftest import CHECKSUM, SLOW
+
+pytestmark = pytest.mark.proxied
+
+MIB = 1 << 20
+COUNT = 5_000 if SLOW else 100
+PROVIDERS = ("local", "bao", "kms")
+numbers = itertools.count(1)
+
+
+class Providers:
+    """One key in each provider, and the managed key in a keyring of its own."""
+
+    def __init__(self, home):
+        self.home = home
+        home.mkdir()
+        harness.s3seal("key", "create", "--keyring", home / "managed.json", "managed")
+        harness.s3seal("key", "create", "--keyring", home / "local.json", "of-local")
+        self.mount = f"transit-{os.getpid()}-{next(numbers)}"
+        self._bao(f"sys/mounts/{self.mount}", {"type": "transit"})
+        self._bao(f"{self.mount}/keys/of-bao", {"type": "aes256-gcm96", "derived": True})
+        kms = boto3.client(
+            "kms", endpoint_url=os.environ["S3SEAL_TEST_KMS"], region_name="us-east-1",
+            aws_access_key_id="fake", aws_secret_access_key="fake",
+        )
+        self.ids = {"local": "of-local", "bao": "of-bao", "kms": kms.create_key()["KeyMetadata"]["Arn"]}
+
+    def _bao(self, path, body):
+        request = urllib.request.Request(
+            f"{os.environ['S3SEAL_TEST_BAO']}/v1/{path}", data=json.dumps(body).encode(), method="POST",
+            headers={"X-Vault-Token": os.environ["S3SEAL_TEST_BAO_TOKEN"]},
+        )
+        urllib.request.urlopen(request, timeout=10).read()
+
+    def keys(self, used, default, registry=None):
+        """The tables of a configuration with these providers."""
+        registry = f'registry = "{registry}"' if registry else ""
+        tables = [f"""
+[keys]
+default = "{self.ids[default]}"
+managed = "managed"
+[keys.bucket_keys]
+enabled = {"true" if registry else "false"}
+{registry}
+[[keys.providers]]
+kind = "local"
+name = "managed"
+keyring = "{self.home}/managed.json"
+"""]
+        tables += [{
+            "local": f"""
+[[keys.providers]]
+kind = "local"
+name = "local"
+keyring = "{self.home}/local.json"
+""",
+            "bao": f"""
+[[keys.providers]]
+kind = "transit"
+name = "bao"
+address = "{os.environ["S3SEAL_TEST_BAO"]}"
+mount = "{self.mount}"
+auth = {{ method = "token", token = "{os.environ["S3SEAL_TEST_BAO_TOKEN"]}" }}
+keys = ["of-bao"]
+""",
+            "kms": f"""
+[[keys.providers]]
+kind = "aws-kms"
+name = "kms"
+region = "us-east-1"
+endpoint = "{os.environ["S3SEAL_TEST_KMS"]}"
+credentials = {{ access_key_id = "fake", secret_access_key = "fake" }}
+keys = ["{self.ids["kms"]}"]
+""",
+        }[name] for name in used]
+        return "".join(tables)
+
+    def rules(self, used):
+        accepted = json.dumps([self.ids[name] for name in used] + ["managed"])
+        return f'[[rules]]\nbuckets = ["*"]\nencryption = "named-key"\naccept_keys = {accepted}\n'
+
+
+class Site:
+    def __init__(self, name, upstreams, home):
+        self.name, self.home = name, home
+        self.providers = Providers(home / "keys")
+        self.upstream_endpoint = upstreams[name]
+        self.upstream = upstreams[name].boto()
+        self.bucket = f"rewrap-{os.getpid()}-{next(numbers)}"
+        self.upstream.create_bucket(Bucket=self.bucket)
+
+    def proxy(self, used, default, registry=None):
+        """Not started: also the configuration of the commands."""
+        return harness.S3Seal(
+            self.home, self.upstream_endpoint, f"{self.name}-{next(numbers)}", checksum=CHECKSUM[self.name],
+            keys=self.providers.keys(used, default, registry), rules=self.providers.rules(used),
+        )
+
+    @contextlib.contextmanager
+    def serving(self, *args, **kwargs):
+        proxy = self.proxy(*args, **kwargs).start()
+        try:
+            yield proxy, proxy.endpoint.boto()
+        finally:
+            proxy.stop()
+
+    def command(self, proxy, command, *args, url=None):
+        url = url or f"s3://{self.bucket}/"
+        return [harness.binary(), command, "--config", str(proxy.config), "--json", *args, url]
+
+    def run(self, proxy, command, *args, code=0, url=None):
+        done = subprocess.run(
+            self.command(proxy, command, *args, url=url), capture_output=True, text=True, timeout=1800,
+            env={"PATH": os.environ["PATH"]},
+        )
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def bodies(self):
+        """What is stored, but for the one value that rewrapping rewrites."""
+        found = {}
+        for page in self.upstream.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
+            for entry in page.get("Contents", []):
+                got = self.upstream.get_object(Bucket=self.bucket, Key=entry["Key"])
+                metadata = {name.lower(): value for name, value in got["Metadata"].items()}
+                metadata.pop(stored.ENVELOPE)
+                shown = {name: got.get(name) for name in ("ContentType", "CacheControl", "StorageClass")}
+                found[entry["Key"]] = (hashlib.sha256(got["Body"].read()).hexdigest(), metadata, shown)
+        return found
+
+
+@pytest.fixture(params=["seaweedfs", "ceph"])
+def site(request, upstreams, tmp_path):
+    if SLOW and request.param == "ceph":
+        pytest.skip("its data is in memory: the full size runs over SeaweedFS")
+    return Site(request.param, upstreams, tmp_path)
+
+
+def plain(number):
+    return bodies.body(100 + number % 3000, number)
+
+
+def write(site, client, count):
+    for number in range(count):
+        kwargs = {"Metadata": {"n": str(number)}, "ContentType": "text/x", "CacheControl": "no-cache"}
+        if number % 50 == 0:
+            kwargs["Tagging"] = "a=1&b=%C3%A9"
+        client.put_object(Bucket=site.bucket, Key=f"{number:05}", Body=plain(number), **kwargs)
+    upload = client.create_multipart_upload(Bucket=site.bucket, Key="large", Metadata={"n": "large"})
+    parts = []
+    for part in (1, 2):
+        body = bodies.body(5 * MIB, part)
+        sent = client.upload_part(Bucket=site.bucket, Key="large", UploadId=upload["UploadId"], PartNumber=part, Body=body)
+        parts.append({"PartNumber": part, "ETag": sent["ETag"]})
+    client.complete_multipart_upload(
+        Bucket=site.bucket, Key="large", UploadId=upload["UploadId"], MultipartUpload={"Parts": parts}
+    )
+
+
+def check(site, client, count, key_id):
+    for number in range(count):
+        got = client.get_object(Bucket=site.bucket, Key=f"{number:05}")
+        assert got["Body"].read() == plain(number), number
+        assert (got["SSEKMSKeyId"], got["Metadata"], got["ContentType"]) == (key_id, {"n": str(number)}, "text/x")
+        if number % 50 == 0:
+            tags = client.get_object_tagging(Bucket=site.bucket, Key=f"{number:05}")["TagSet"]
+            assert {tag["Key"]: tag["Value"] for tag in tags} == {"a": "1", "b": "é"}
+    got = client.get_object(Bucket=site.bucket, Key="large")
+    assert got["Body"].read() == bodies.body(5 * MIB, 1) + bodies.body(5 * MIB, 2)
+    assert got["SSEKMSKeyId"] == key_id
+
+
+def test_a_bucket_moves_over_three_providers_and_back(site):
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, COUNT)
+    before = site.bodies()
+    assert len(before) == COUNT + 1
+    for old, new in (("local", "bao"), ("bao", "kms"), ("kms", "local")):
+        both = site.proxy([old, new], new)
+        checkpoint = site.home / f"{new}.json"
+        arguments = ("--to", site.providers.ids[new], "--checkpoint", str(checkpoint))
+        foreseen = site.run(both, "rewrap", *arguments, "--dry-run")
+        assert (foreseen["rewrapped"], foreseen["complete"]) == (COUNT + 1, True)
+        for _ in range(3):
+            slowly = site.command(both, "rewrap", *arguments, "--rate", str(COUNT // 5))
+            run = subprocess.Popen(slowly, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]})
+            time.sleep(1.5)
+            run.kill()
+            assert run.wait() == -9, "it was to be killed half way"
+        done = site.run(both, "rewrap", *arguments)
+        assert 0 < done["rewrapped"] < COUNT + 1 and done["failed"] == done["changed"] == 0, done
+        usage = site.run(both, "usage")
+        assert [(row["key_id"], row["objects"]) for row in usage["keys"]] == [(site.providers.ids[new], COUNT + 1)]
+        # the old provider is gone
+        with site.serving([new], new) as (_, client):
+            check(site, client, COUNT, site.providers.ids[new])
+        assert site.bodies() == before, "nothing but the wrap has changed"
+    verified = site.run(site.proxy(["local"], "local"), "verify")
+    assert (verified["verified"], verified["failed"]) == (COUNT + 1, 0)
+
+
+def test_bucket_keys_move_with_a_constant_number_of_calls(site):
+    """Also older versions, which no copy could give another wrap."""
+    site.upstream.put_bucket_versioning(Bucket=site.bucket, VersioningConfiguration={"Status": "Enabled"})
+    registry = site.home / "registry"
+    with site.serving(["local"], "local", registry) as (_, client):
+        write(site, client, COUNT)
+        write(site, client, 10)
+    listed = site.upstream.list_object_versions(Bucket=site.bucket, MaxKeys=1000)["Versions"]
+    before = {(entry["Key"], entry["VersionId"]): entry["LastModified"] for entry in listed}
+    both = site.proxy(["local", "kms"], "kms", registry)
+    done = site.run(both, "rewrap", "--bucket-keys", "--to", site.providers.ids["kms"], url=f"s3://{site.bucket}")
+    assert (done["rewrapped"], done["failed"]) == (1, 0), "one bucket key, whatever the number of objects"
+    again = site.run(both, "rewrap", "--bucket-keys", "--to", site.providers.ids["kms"], url=f"s3://{site.bucket}")
+    assert (again["rewrapped"], again["already_there"]) == (0, 1)
+    listed = site.upstream.list_object_versions(Bucket=site.bucket, MaxKeys=1000)["Versions"]
+    assert {(entry["Key"], entry["VersionId"]): entry["LastModified"] for entry in listed} == before
+    with site.serving(["kms"], "kms", registry) as (proxy, client):
+        calls = proxy.metric("s3seal_key_requests_total")
+        check(site, client, COUNT, site.providers.ids["kms"])
+        versions = [entry for entry in listed if not entry["IsLatest"]]
+        assert len(versions) >= 10
+        for entry in versions[:20]:
+            got = client.get_object(Bucket=site.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+            assert got["SSEKMSKeyId"] == site.providers.ids["kms"] and got["Body"].read()
+        after = proxy.metric("s3seal_key_requests_total")
+        unwraps = sum(after.values()) - sum(calls.values())
+        # one a minute, besides what readiness asks
+        assert unwraps <= 60, f"{unwraps} calls for {COUNT} objects"
+    # Without the registry the objects carry the old wrap, and its provider is gone.
+    with site.serving(["kms"], "kms") as (_, client):
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            client.get_object(Bucket=site.bucket, Key="00000")
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_a_rotated_local_key_is_rewrapped_and_its_old_version_destroyed(site):
+    keyring = site.home / "keys/local.json"
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, 20)
+    harness.s3seal("key", "rotate", "--keyring", keyring, "of-local")
+    config = site.proxy(["local"], "local")
+    assert site.run(config, "usage")["keys"][0]["key_version"] == 1
+    done = site.run(config, "rewrap", "--to", "of-local")
+    assert (done["rewrapped"], done["already_there"]) == (21, 0)
+    assert site.run(config, "rewrap", "--to", "of-local")["already_there"] == 21
+    assert [row["key_version"] for row in site.run(config, "usage")["keys"]] == [2]
+    harness.s3seal("key", "destroy", "--keyring", keyring, "of-local", "--version", "1")
+    with site.serving(["local"], "local") as (_, client):
+        check(site, client, 20, "of-local")
+
+
+def test_what_cannot_be_rewrapped_is_said(site):
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, 5)
+        client.put_object(Bucket=site.bucket, Key="managed", Body=b"x", ServerSideEncryption="AES256")
+        client.put_object(Bucket=site.bucket, Key="full", Body=b"x", Metadata={"m": "v" * 1760})
+    site.upstream.put_object(Bucket=site.bucket, Key="plain", Body=b"x")
+    config = site.proxy(["local", "kms"], "kms")
+    done = site.run(config, "rewrap", "--to", site.providers.ids["kms"], code=1)
+    expected = {"rewrapped": 6, "other_mode": 1, "not_encrypted": 1, "metadata_too_large": 1, "failed": 0}
+    assert {name: done[name] for name in expected} == expected
+    # a rule that would not accept the new key
+    narrow = site.proxy(["local", "bao"], "local")
+    text = narrow.config.read_text().replace('accept_keys = ["of-local", "of-bao", "managed"]', 'accept_keys = ["of-local", "managed"]')
+    narrow.config.write_text(text)
+    refused = site.run(narrow, "rewrap", "--to", "of-bao", code=1)
+    assert refused["rewrapped"] == 0 and refused["failed"] > 0
+    nobody = subprocess.run(
+        site.command(config, "rewrap", "--to", "nobody"), capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]}
+    )
+    assert nobody.returncode == 64 and "nobody" in nobody.stderr
+
+
+def test_verify_finds_what_was_changed(site):
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, 5)
+    got = site.upstream.get_object(Bucket=site.bucket, Key="00003")
+    body = bytearray(got["Body"].read())
+    body[10] ^= 1
+    site.upstream.put_object(Bucket=site.bucket, Key="00003", Body=bytes(body), Metadata=got["Metadata"])
+    done = site.run(site.proxy(["local"], "local"), "verify", code=1)
+    assert (done["verified"], done["failed"]) == (5, 1)
+
+
+def test_workers_share_the_work(site):
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, 40)
+    config = site.proxy(["local", "bao"], "bao")
+    counts = [site.run(config, "rewrap", "--to", "of-bao", "--shard", f"{index}/3")["rewrapped"] for index in range(3)]
+    assert sum(counts) == 41 and all(counts)
+
+
+def test_update_object_encryption_is_the_same_on_one_object(site):
+    with site.serving(["local", "kms"], "local") as (_, client):
+        write(site, client, 1)
+        before = site.bodies()["00000"]
+        arn = site.providers.ids["kms"]
+        # The rule lets clients name its own key only.
+        with pytest.raises(client.exceptions.ClientError):
+            client.update_object_encryption(
+                Bucket=site.bucket, Key="00000", ObjectEncryption={"SSEKMS": {"KMSKeyArn": arn}}
+            )
+    rules = site.providers.rules(["local", "kms"]) + f'keys = ["{site.providers.ids["kms"]}"]\n'
+    proxy = harness.S3Seal(
+        site.home, site.upstream_endpoint, f"{site.name}-{next(numbers)}", checksum=CHECKSUM[site.name],
+        keys=site.providers.keys(["local", "kms"], "local"), rules=rules,
+    ).start()
+    try:
+        client = proxy.endpoint.boto()
+        for bucket_key in (False, True):
+            client.update_object_encryption(
+                Bucket=site.bucket, Key="00000",
+                ObjectEncryption={"SSEKMS": {"KMSKeyArn": arn, "BucketKeyEnabled": bucket_key}},
+            )
+            got = client.get_object(Bucket=site.bucket, Key="00000")
+            assert (got["SSEKMSKeyId"], got.get("BucketKeyEnabled", False)) == (arn, bucket_key)
+            assert got["Body"].read() == plain(0)
+        assert site.bodies()["00000"] == before
+    finally:
+        proxy.stop()
