@@ -190,7 +190,7 @@ def check(site, client, count, key_id):
     assert got["SSEKMSKeyId"] == key_id
 
 
-def test_a_bucket_moves_over_three_providers_and_back(site):
+def test_p120_p121_a_bucket_moves_over_three_providers_and_back(site):
     with site.serving(["local"], "local") as (_, client):
         write(site, client, COUNT)
     before = site.bodies()
@@ -219,7 +219,7 @@ def test_a_bucket_moves_over_three_providers_and_back(site):
     assert (verified["verified"], verified["failed"]) == (COUNT + 1, 0)
 
 
-def test_bucket_keys_move_with_a_constant_number_of_calls(site):
+def test_p122_bucket_keys_move_with_a_constant_number_of_calls(site):
     """Also older versions, which no copy could give another wrap."""
     site.upstream.put_bucket_versioning(Bucket=site.bucket, VersioningConfiguration={"Status": "Enabled"})
     registry = site.home / "registry"
@@ -311,7 +311,7 @@ def test_workers_share_the_work(site):
     assert sum(counts) == 41 and all(counts)
 
 
-def test_update_object_encryption_is_the_same_on_one_object(site):
+def test_p123_d43_update_object_encryption_is_the_same_on_one_object(site):
     with site.serving(["local", "kms"], "local") as (_, client):
         write(site, client, 1)
         before = site.bodies()["00000"]
@@ -337,5 +337,15 @@ def test_update_object_encryption_is_the_same_on_one_object(site):
             assert (got["SSEKMSKeyId"], got.get("BucketKeyEnabled", False)) == (arn, bucket_key)
             assert got["Body"].read() == plain(0)
         assert site.bodies()["00000"] == before
+        client.put_object(Bucket=site.bucket, Key="managed", Body=b"x", ServerSideEncryption="AES256")
+        client.update_object_encryption(
+            Bucket=site.bucket, Key="managed", ObjectEncryption={"SSEKMS": {"KMSKeyArn": arn}}
+        )
+        assert client.head_object(Bucket=site.bucket, Key="managed")["SSEKMSKeyId"] == arn
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            client.update_object_encryption(
+                Bucket=site.bucket, Key="managed", VersionId="null", ObjectEncryption={"SSEKMS": {"KMSKeyArn": arn}}
+            )
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     finally:
         proxy.stop()

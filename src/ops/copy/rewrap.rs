@@ -100,6 +100,13 @@ pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Bod
         takes_managed: true,
         manner: Manner::default(),
     };
+    if let Err(reason) = accepts(rule, &cx.keys, &target) {
+        tracing::warn!(
+            reason,
+            "an object is not given a key that it could not be read under"
+        );
+        return Err(S3Error::new(ErrorCode::AccessDenied).into());
+    }
     let refused = |message: &'static str| {
         Err(S3Error::with_message(ErrorCode::InvalidRequest, message).into())
     };

@@ -16,7 +16,6 @@ async fn p45_p46_d6_d13_operations_that_are_not_implemented_are_not_forwarded() 
     for (method, target) in [
         ("GET", "/bucket/object?torrent"),
         ("PUT", "/bucket/object?renameObject"),
-        ("PUT", "/bucket/object?encryption"),
         ("POST", "/bucket/object?select&select-type=2"),
         ("POST", "/bucket/object"),
         ("PUT", "/bucket/object?append&position=0"),
