@@ -13,7 +13,7 @@ use crate::config::keys::{
     TransitProvider as TransitConfig,
 };
 use crate::keys::aws_kms::AwsKmsProvider;
-use crate::keys::local::LocalProvider;
+use crate::keys::local::{KeyringFile, LocalProvider, Passphrase};
 use crate::keys::observer::KeyObserver;
 use crate::keys::pkcs11::Pkcs11Provider;
 use crate::keys::transit::TransitProvider;
@@ -38,7 +38,10 @@ pub(super) async fn key_service(
         setups.push(match provider {
             Provider::AwsKms(kms) => aws_kms(kms).await?,
             Provider::Local(local) => {
-                let keyring = open(local)?;
+                let local = local.clone();
+                // Making the key of a seal takes its time.
+                let opening = tokio::task::spawn_blocking(move || open(&local)).await;
+                let keyring = opening.map_err(|died| StartError::Threads(died.into()))??;
                 let setup = local_setup(&keyring);
                 keyrings.push(keyring);
                 setup
@@ -115,9 +118,11 @@ async fn aws_kms(config: &AwsKmsConfig) -> Result<ProviderSetup, StartError> {
 }
 
 fn open(config: &LocalConfig) -> Result<Keyring, StartError> {
+    let passphrase = config.passphrase.clone().map(Passphrase::new);
+    let file = KeyringFile::new(config.keyring.clone(), passphrase);
     Ok(Keyring {
         name: config.name.clone(),
-        provider: Arc::new(LocalProvider::open(&config.keyring)?),
+        provider: Arc::new(LocalProvider::load(file)?),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::CommandError;
-use crate::app;
+use crate::app::{self, with_causes};
 use crate::config::{Config, Environment};
 
 /// Arguments of `check-config`.
@@ -20,8 +20,10 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     for warning in &config.warnings {
         super::warn(warning);
     }
-    app::check(&config)
-        .map_err(|error| CommandError::Usage(format!("{}: {error}", args.config.display())))
+    app::check(&config).map_err(|error| {
+        let (file, error) = (args.config.display(), with_causes(&error));
+        CommandError::Usage(format!("{file}: {error}"))
+    })
 }
 
 /// Loads a configuration, or says everything that is wrong with it.

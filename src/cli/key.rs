@@ -1,20 +1,21 @@
 //! `s3seal key`: the commands that make, change and show a local keyring. No material is printed.
 
 use std::io::{self, BufRead, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use data_encoding::BASE64;
 use thiserror::Error;
 use time::OffsetDateTime;
-use zeroize::Zeroizing;
 
+use super::passphrase::{PassphraseArgs, PassphraseError, Passphrases};
 use crate::keys::entropy::EntropyError;
 use crate::keys::local::{
-    Change, EditError, Keyring, KeyringError, MATERIAL_LEN, Material, NewKey, UpdateError,
-    WhenMissing, ZeroMaterial, update,
+    Change, EditError, Keyring, KeyringError, KeyringFile, Material, NewKey, UpdateError,
+    WhenMissing, ZeroMaterial,
 };
 
+mod material;
+mod seal;
 mod show;
 
 /// `s3seal key ...`.
@@ -44,6 +45,10 @@ enum KeyCommand {
     Retire(VersionArgs),
     /// Erase the material of a key or version: what it encrypted is lost
     Destroy(DestroyArgs),
+    /// Put the keyring's material under a passphrase, or under another one
+    Seal(seal::SealArgs),
+    /// Write the material of a sealed keyring in clear
+    Unseal(seal::UnsealArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +56,8 @@ struct Target {
     /// Keyring file
     #[arg(long, value_name = "FILE")]
     keyring: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -84,6 +91,9 @@ struct NewKeyArgs {
     /// A note on a new key
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
+    /// Put a new keyring under a passphrase
+    #[arg(long)]
+    seal: bool,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +149,8 @@ pub struct KeyIo<'a> {
     pub output: &'a mut dyn Write,
     /// Whether somebody sits at standard input, so that a question makes sense.
     pub interactive: bool,
+    /// Passphrases of sealed keyrings.
+    pub passphrases: Passphrases<'a>,
     /// The time written into the keyring.
     pub now: OffsetDateTime,
 }
@@ -148,7 +160,10 @@ pub fn run(args: &KeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
     match &args.command {
         KeyCommand::Create(args) => create(&args.key, io),
         KeyCommand::List(args) => list(&args.target, io),
-        KeyCommand::Describe(args) => describe(&args.target, &args.id, io),
+        KeyCommand::Describe(args) => {
+            let file = args.target.file(io)?;
+            describe(&file, &args.target, &args.id, io)
+        }
         KeyCommand::Rotate(args) => {
             let (material, now) = (Material::generate()?, io.now);
             let rotate = |keyring: &mut Keyring| keyring.rotate(&args.id, material, now).map(drop);
@@ -164,6 +179,8 @@ pub fn run(args: &KeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
             }
             change(&args.key, Change::Destroy, io)
         }
+        KeyCommand::Seal(args) => seal::seal(args, io),
+        KeyCommand::Unseal(args) => seal::unseal(args, io),
     }
 }
 
@@ -193,6 +210,9 @@ pub enum KeyCommandError {
     /// The question was not answered with the id.
     #[error("nothing was destroyed")]
     NotConfirmed,
+    /// No passphrase, or one too many.
+    #[error(transparent)]
+    Passphrase(PassphraseError),
     /// The result cannot be printed.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
@@ -207,6 +227,12 @@ impl KeyCommandError {
         match self {
             Self::Edit(EditError::Defect(_) | EditError::Exists(_))
             | Self::Material
+            | Self::Passphrase(
+                PassphraseError::Missing
+                | PassphraseError::NotSealed
+                | PassphraseError::Sealed
+                | PassphraseError::Unused,
+            )
             | Self::ZeroMaterial(_)
             | Self::Keyring(
                 KeyringError::Content { .. }
@@ -230,6 +256,11 @@ impl KeyCommandError {
             | Self::Keyring(KeyringError::Io { .. })
             | Self::MaterialFile { .. }
             | Self::NotConfirmed
+            | Self::Passphrase(
+                PassphraseError::Differ
+                | PassphraseError::Keyring(_)
+                | PassphraseError::Terminal(_),
+            )
             | Self::Output(_) => 1,
         }
     }
@@ -244,21 +275,37 @@ impl From<UpdateError> for KeyCommandError {
     }
 }
 
+impl From<PassphraseError> for KeyCommandError {
+    fn from(error: PassphraseError) -> Self {
+        match error {
+            PassphraseError::Keyring(error) => error.into(),
+            error @ (PassphraseError::Differ
+            | PassphraseError::Missing
+            | PassphraseError::NotSealed
+            | PassphraseError::Sealed
+            | PassphraseError::Terminal(_)
+            | PassphraseError::Unused) => Self::Passphrase(error),
+        }
+    }
+}
+
 fn create(args: &NewKeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
     let (material, now) = (Material::generate()?, io.now);
-    update(&args.target.keyring, WhenMissing::Create, |keyring| {
+    let file = args.file(io)?;
+    file.update(WhenMissing::Create, |keyring| {
         keyring.create(args.new_key(), material, now)
     })?;
-    describe(&args.target, &args.id, io)
+    describe(&file, &args.target, &args.id, io)
 }
 
 fn import(args: &ImportArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
-    let material = read_material(&args.material, io.input)?;
+    let material = material::read(&args.material, io.input)?;
     let now = io.now;
-    update(&args.key.target.keyring, WhenMissing::Create, |keyring| {
+    let file = args.key.file(io)?;
+    file.update(WhenMissing::Create, |keyring| {
         keyring.import(args.key.new_key(), args.version, material, now)
     })?;
-    describe(&args.key.target, &args.key.id, io)
+    describe(&file, &args.key.target, &args.key.id, io)
 }
 
 fn change(args: &VersionArgs, change: Change, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
@@ -275,8 +322,9 @@ fn edit(
     edit: impl FnOnce(&mut Keyring) -> Result<(), EditError>,
     io: &mut KeyIo<'_>,
 ) -> Result<(), KeyCommandError> {
-    update(&args.target.keyring, WhenMissing::Refuse, edit)?;
-    describe(&args.target, &args.id, io)
+    let file = args.target.file(io)?;
+    file.update(WhenMissing::Refuse, edit)?;
+    describe(&file, &args.target, &args.id, io)
 }
 
 fn confirm(args: &VersionArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
@@ -300,46 +348,42 @@ fn confirm(args: &VersionArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError
     }
 }
 
-fn read_material(path: &Path, input: &mut dyn BufRead) -> Result<Material, KeyCommandError> {
-    // Room for every legal form at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_MATERIAL_TEXT + 1));
-    let limit = MAX_MATERIAL_TEXT as u64;
-    let read = if path == Path::new("-") {
-        input.take(limit).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
-    };
-    read.map_err(|source| KeyCommandError::MaterialFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    let raw = if bytes.len() == MATERIAL_LEN {
-        bytes
-    } else {
-        let text = bytes.trim_ascii();
-        Zeroizing::new(BASE64.decode(text).map_err(|_| KeyCommandError::Material)?)
-    };
-    let raw: &[u8; MATERIAL_LEN] = raw
-        .as_slice()
-        .try_into()
-        .map_err(|_| KeyCommandError::Material)?;
-    Ok(Material::new(raw)?)
-}
-
 fn list(target: &Target, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
-    let keyring = Keyring::load(&target.keyring)?;
+    let keyring = target.file(io)?.load()?;
     Ok(show::list(&keyring, target.json, io.output)?)
 }
 
-fn describe(target: &Target, name: &str, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
-    let keyring = Keyring::load(&target.keyring)?;
+fn describe(
+    file: &KeyringFile,
+    target: &Target,
+    name: &str,
+    io: &mut KeyIo<'_>,
+) -> Result<(), KeyCommandError> {
+    let keyring = file.load()?;
     let key = keyring
         .find(name)
         .ok_or_else(|| EditError::UnknownKey(name.to_owned()))?;
     Ok(show::key(key, target.json, io.output)?)
 }
 
+impl Target {
+    fn file(&self, io: &mut KeyIo<'_>) -> Result<KeyringFile, KeyCommandError> {
+        Ok(io.passphrases.existing(&self.keyring, &self.passphrase)?)
+    }
+}
+
 impl NewKeyArgs {
+    fn file(&self, io: &mut KeyIo<'_>) -> Result<KeyringFile, KeyCommandError> {
+        let Target {
+            keyring,
+            passphrase,
+            ..
+        } = &self.target;
+        Ok(io
+            .passphrases
+            .existing_or_new(keyring, passphrase, self.seal)?)
+    }
+
     fn new_key(&self) -> NewKey {
         NewKey {
             id: self.id.clone(),
@@ -349,8 +393,6 @@ impl NewKeyArgs {
     }
 }
 
-/// Base64 of 32 bytes has 44 characters; the rest is room for white space, and a bound.
-const MAX_MATERIAL_TEXT: usize = 256;
 /// Longer than any id.
 const MAX_ANSWER_LEN: u64 = 256;
 

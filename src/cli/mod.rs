@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod key;
 pub mod open;
 pub mod rewrap;
+pub mod passphrase;
 pub mod serve;
 pub mod usage;
 pub mod verify;
@@ -125,8 +126,10 @@ fn run(command: Command) -> Result<(), CommandError> {
 
 fn run_key(args: &key::KeyArgs) -> Result<(), CommandError> {
     let stdin = std::io::stdin();
+    let mut ask = passphrase::ask_terminal;
     let mut io = key::KeyIo {
         interactive: stdin.is_terminal(),
+        passphrases: passphrase::Passphrases::of_process(&mut ask),
         input: &mut stdin.lock(),
         output: &mut std::io::stdout().lock(),
         now: crate::app::now(),

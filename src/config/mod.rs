@@ -42,7 +42,7 @@ use upstream::Upstream;
 use problem::Check;
 
 pub use problem::{ConfigError, Problem};
-pub use source::Environment;
+pub use source::{Environment, KEYRING_PASSPHRASE};
 
 /// The whole configuration, checked. The composition root takes it apart; no room sees all of it.
 #[derive(Debug)]

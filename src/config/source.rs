@@ -26,7 +26,8 @@ impl Environment {
             .collect()
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&str> {
+    /// The value of a variable.
+    pub fn find(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 }
@@ -97,7 +98,8 @@ pub(super) fn merge(
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
         };
-        if borrowed.contains(&name.as_str()) || is_service_link(rest) {
+        let is_borrowed = borrowed.contains(&name.as_str()) || name == KEYRING_PASSPHRASE;
+        if is_borrowed || is_service_link(rest) {
             continue;
         }
         match layer(rest, value) {
@@ -117,6 +119,9 @@ pub(super) fn merge(
         rejected,
     })
 }
+
+/// The passphrase of a sealed keyring, for commands: never an override.
+pub const KEYRING_PASSPHRASE: &str = "S3SEAL_KEYRING_PASSPHRASE";
 
 /// One source of settings for figment.
 struct Layer(Dict);

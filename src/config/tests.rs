@@ -443,6 +443,30 @@ fn secrets_come_from_files_next_to_the_configuration() {
 }
 
 #[test]
+fn a_local_keyring_may_have_a_passphrase() {
+    let line = "keyring = \"keyring.json\"";
+    let text = with(
+        line,
+        &format!("{line}\npassphrase = {{ env = \"SECRET\" }}"),
+    );
+    // the variable of the commands is no override
+    let commands = ("S3SEAL_KEYRING_PASSPHRASE", "another");
+    let config = parse(&text, &[("SECRET", "of the keyring"), commands]).unwrap();
+    let [Provider::Local(local)] = config.keys.providers.as_slice() else {
+        panic!("one provider");
+    };
+    let passphrase = local.passphrase.as_ref().unwrap().read().unwrap();
+    assert!(passphrase.ct_eq(b"of the keyring"));
+    assert!(!format!("{config:?}").contains("of the keyring"));
+    assert_eq!(
+        problems(&text, &[]),
+        [
+            "/etc/s3seal/s3seal.toml: keys.providers[0].passphrase: the environment variable SECRET is not set"
+        ]
+    );
+}
+
+#[test]
 fn open_listeners_need_clients_and_tls() {
     let open = with("127.0.0.1:9000", "0.0.0.0:9000");
     let found = problems(&open, &[]);

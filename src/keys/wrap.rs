@@ -1,4 +1,5 @@
-//! The wraps that are derived from a key at hand: local keyring, customer key, bucket key.
+//! The wraps that are derived from a key at hand: local keyring, customer key, bucket key, the seal
+//! of a keyring.
 //!
 //! ```text
 //! wrap = salt(32) || GCM(HKDF-SHA-512(ikm, salt, info), nonce 0, data key, AAD = context)
@@ -24,6 +25,8 @@ pub enum WrapInfo {
     },
     /// The caller's key wraps a data key (SSE-C).
     Customer,
+    /// The seal of a keyring wraps material.
+    KeyringSeal,
     /// A version of a key in the local keyring.
     Local {
         /// The version.
@@ -109,6 +112,7 @@ impl WrapInfo {
         match self {
             Self::BucketKey { id } => [b"s3seal.v1.bucket-wrap".as_slice(), &id].concat(),
             Self::Customer => b"s3seal.v1.customer".to_vec(),
+            Self::KeyringSeal => b"s3seal.v1.keyring-seal".to_vec(),
             Self::Local { version } => {
                 [b"s3seal.v1.local-wrap".as_slice(), &version.to_be_bytes()].concat()
             }
@@ -174,6 +178,7 @@ mod tests {
         prop_oneof![
             any::<[u8; 16]>().prop_map(|id| WrapInfo::BucketKey { id }),
             Just(WrapInfo::Customer),
+            Just(WrapInfo::KeyringSeal),
             any::<u32>().prop_map(|version| WrapInfo::Local { version }),
         ]
     }

@@ -255,6 +255,44 @@ fn key_commands_change_and_show_a_keyring() {
     assert_eq!(materials(&keyring).len(), 2, "destroyed material is gone");
 }
 
+/// From the command that seals to the configuration that opens.
+#[test]
+fn a_sealed_keyring_needs_its_passphrase_everywhere() {
+    let folder = Folder::new();
+    let file = folder.path("keyring.passphrase");
+    fs::write(&file, "correct horse battery\n").unwrap();
+    let with = ["--passphrase-file", file.to_str().unwrap()];
+    let line = "keyring = \"keyring.json\"";
+    let passphrase = "passphrase = { file = \"keyring.passphrase\" }";
+    let configured = EXAMPLE.replace(line, &format!("{line}\n{passphrase}"));
+    assert_ne!(configured, EXAMPLE);
+    let refused = |checked: Output, said: &str| {
+        let stderr = text(&checked.stderr);
+        assert_eq!(code(&checked), 64, "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    };
+
+    refused(folder.check(&configured), "it is not sealed");
+    let sealed = folder.key(&["seal"], &with);
+    assert_eq!(code(&sealed), 0, "{}", text(&sealed.stderr));
+    refused(folder.check(EXAMPLE), "it is sealed");
+    assert_eq!(code(&folder.check(&configured)), 0);
+    refused(folder.key(&["rotate"], &["default"]), "it is sealed");
+
+    let list = |passphrase: &str| {
+        let mut list = Command::new(env!("CARGO_BIN_EXE_s3seal"));
+        let keyring = folder.path("keyring.json");
+        list.args(["key", "list", "--keyring", keyring.to_str().unwrap()]);
+        list.env_clear()
+            .env("S3SEAL_KEYRING_PASSPHRASE", passphrase);
+        list.output().unwrap()
+    };
+    assert_eq!(code(&list("correct horse battery")), 0);
+    refused(list("correct horse buttery"), "the passphrase is wrong");
+    fs::write(&file, "correct horse buttery").unwrap();
+    refused(folder.check(&configured), "the passphrase is wrong");
+}
+
 /// Every material of a keyring file, as it stands there.
 fn materials(keyring: &Path) -> Vec<String> {
     let file: Value = serde_json::from_slice(&fs::read(keyring).unwrap()).unwrap();

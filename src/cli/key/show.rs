@@ -11,7 +11,8 @@ use crate::keys::local::{Key, Keyring, Origin, State, Version};
 pub(super) fn list(keyring: &Keyring, json: bool, output: &mut dyn Write) -> io::Result<()> {
     if json {
         let keys = keyring.keys().iter().map(KeyView::of).collect();
-        return print_json(&ListView { keys }, output);
+        let sealed = keyring.is_sealed();
+        return print_json(&ListView { sealed, keys }, output);
     }
     let rows = keyring.keys().iter().map(|key| {
         let active = key
@@ -28,7 +29,11 @@ pub(super) fn list(keyring: &Keyring, json: bool, output: &mut dyn Write) -> io:
         ]
     });
     let head = ["ID", "STATE", "ACTIVE", "VERSIONS", "ALIASES"];
-    print_table(head, &rows.collect::<Vec<_>>(), output)
+    print_table(head, &rows.collect::<Vec<_>>(), output)?;
+    if keyring.is_sealed() {
+        writeln!(output, "\nThe material is sealed by a passphrase.")?;
+    }
+    Ok(())
 }
 
 /// One key with its versions.
@@ -59,6 +64,7 @@ pub(super) fn key(key: &Key, json: bool, output: &mut dyn Write) -> io::Result<(
 
 #[derive(Serialize)]
 struct ListView<'a> {
+    sealed: bool,
     keys: Vec<KeyView<'a>>,
 }
 

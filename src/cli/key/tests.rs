@@ -1,9 +1,15 @@
 //! The commands as functions: what they write, print, refuse and never show.
 
+use std::collections::VecDeque;
+
 use clap::Parser;
+use data_encoding::BASE64;
 use tempfile::TempDir;
 
 use super::*;
+use crate::secret::Secret;
+
+mod seals;
 
 #[derive(Debug, Parser)]
 #[command(name = "key")]
@@ -27,13 +33,24 @@ impl Desk {
         self.folder.path().join("keyring.json")
     }
 
-    /// Runs `key WORDS --keyring FILE`.
     fn run_with(
         &self,
         words: &str,
         input: &[u8],
         interactive: bool,
     ) -> Result<String, KeyCommandError> {
+        self.run_asking(words, input, interactive, &[])
+    }
+
+    /// Runs `key WORDS --keyring FILE` for somebody who types these passphrases.
+    fn run_asking(
+        &self,
+        words: &str,
+        input: &[u8],
+        interactive: bool,
+        passphrases: &[&str],
+    ) -> Result<String, KeyCommandError> {
+        let mut answers: VecDeque<&str> = passphrases.iter().copied().collect();
         let keyring = self.keyring();
         let words = ["key"].into_iter().chain(words.split_whitespace());
         let cli = words.chain(["--keyring", keyring.to_str().unwrap()]);
@@ -42,6 +59,14 @@ impl Desk {
             input: &mut &*input,
             output: &mut output,
             interactive,
+            passphrases: Passphrases {
+                variable: None,
+                ask: &mut |_| {
+                    Ok(answers
+                        .pop_front()
+                        .map(|answer| Secret::new(answer.to_owned())))
+                },
+            },
             now: OffsetDateTime::UNIX_EPOCH,
         };
         run(&Cli::parse_from(cli).args, &mut io)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::Value;
@@ -14,6 +15,7 @@ mod remote;
 
 pub use self::remote::{AwsKmsProvider, Pkcs11Provider, TransitAuth, TransitProvider};
 pub use super::secret::SecretPlace;
+use super::secret::SecretSource;
 pub use super::upstream::{Credentials, StaticCredentials};
 
 /// The key hierarchy as configured. Names are ids or aliases; providers resolve them.
@@ -87,12 +89,14 @@ pub enum Provider {
 }
 
 /// A keyring file as a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LocalProvider {
     /// Name in logs and metrics.
     pub name: String,
     /// The keyring file.
     pub keyring: PathBuf,
+    /// What opens its seal. The file must then be sealed, and else it must not.
+    pub passphrase: Option<Arc<SecretPlace>>,
 }
 
 #[derive(Deserialize)]
@@ -221,9 +225,14 @@ fn check_providers(value: Option<Value>, check: &mut Check<'_>) -> Vec<Provider>
                     continue;
                 };
                 seen.name(&key, &table.name, check);
+                let passphrase = table.passphrase.and_then(|passphrase| {
+                    let key = format!("{key}.passphrase");
+                    passphrase.place(&key, check).map(Arc::new)
+                });
                 providers.push(Provider::Local(LocalProvider {
                     keyring: check.resolve(&table.keyring),
                     name: table.name,
+                    passphrase,
                 }));
             }
             Some(remote) if remote::KINDS.contains(&remote) => {
@@ -281,6 +290,7 @@ struct LocalTable {
     _kind: String,
     name: String,
     keyring: PathBuf,
+    passphrase: Option<SecretSource>,
 }
 
 /// At most five minutes: it is the delay of a revocation.

@@ -25,6 +25,11 @@ pub enum Defect {
     /// All-zero material.
     #[error("key {0:?}: the material of version {1} is all zeros")]
     ZeroMaterial(String, u32),
+    /// Sealed material that was changed, or moved from another key or version.
+    #[error(
+        "key {0:?}: the sealed material of version {1} does not open: it was changed, or is another's"
+    )]
+    SealedMaterial(String, u32),
     /// A date that is not RFC 3339.
     #[error("key {0:?}: a created date is not RFC 3339")]
     Date(String),

@@ -122,6 +122,7 @@ impl Keyring {
         let live = Some(Live {
             state: LiveState::Enabled,
             material,
+            sealed: None,
         });
         let version = Version {
             number,
@@ -174,6 +175,7 @@ impl Key {
         let live = Some(Live {
             state: LiveState::DecryptOnly,
             material,
+            sealed: None,
         });
         let version = Version {
             number,

@@ -3,6 +3,7 @@
 use std::io;
 
 use data_encoding::{BASE64, HEXLOWER};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -13,6 +14,7 @@ use super::keyring::{
     Key, Keyring, Live, LiveState, Origin, State, Timestamp, Version, check_name,
 };
 use super::material::{MATERIAL_LEN, Material};
+use super::seal::{FileSeal, Passphrase, Seal, SealError, SealedMaterial};
 use crate::secret::Secret;
 
 /// Why text is not a keyring. Positions instead of excerpts: an excerpt may be material.
@@ -37,11 +39,35 @@ pub enum ParseError {
         /// What kind of problem.
         problem: &'static str,
     },
+    /// The seal and the passphrase do not fit together.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
-/// Reads a keyring file's bytes.
-pub(super) fn parse(bytes: &[u8]) -> Result<Keyring, ParseError> {
+/// Reads a keyring file's bytes. Blocks while the key of a seal is made.
+pub(super) fn parse(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<Keyring, ParseError> {
     // The head first, so that a file of a later version is refused as that.
+    head(bytes)?;
+    let file: File = serde_json::from_slice(bytes).map_err(|error| position(&error))?;
+    let seal = match (file.sealed, passphrase) {
+        (None, None) => None,
+        (Some(sealed), Some(passphrase)) => Some(passphrase.open(&sealed.check()?)?),
+        (Some(_), None) => return Err(SealError::NoPassphrase.into()),
+        (None, Some(_)) => return Err(SealError::NotSealed.into()),
+    };
+    let keys = file.keys.into_iter();
+    let keys: Result<_, Defect> = keys.map(|key| key.into_key(seal.as_ref())).collect();
+    let mut keyring = Keyring::from_keys(keys?)?;
+    keyring.seal = seal;
+    Ok(keyring)
+}
+
+/// Whether a keyring file's bytes are sealed, without opening anything.
+pub(super) fn is_sealed(bytes: &[u8]) -> Result<bool, ParseError> {
+    Ok(head(bytes)?.sealed.is_some())
+}
+
+fn head(bytes: &[u8]) -> Result<Head, ParseError> {
     let head: Head = serde_json::from_slice(bytes).map_err(|error| position(&error))?;
     if head.format != FORMAT {
         return Err(ParseError::Format);
@@ -49,9 +75,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Keyring, ParseError> {
     if head.version != VERSION {
         return Err(ParseError::FormatVersion(head.version));
     }
-    let file: File = serde_json::from_slice(bytes).map_err(|error| position(&error))?;
-    let keys: Result<_, Defect> = file.keys.into_iter().map(FileKey::into_key).collect();
-    Ok(Keyring::from_keys(keys?)?)
+    Ok(head)
 }
 
 /// Writes a keyring as the bytes of a file.
@@ -59,10 +83,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Keyring, ParseError> {
 /// The text is produced twice, first to be counted: a buffer that grows would leave copies of
 /// material behind in freed memory.
 pub(super) fn print(keyring: &Keyring) -> io::Result<Zeroizing<Vec<u8>>> {
+    let keys = keyring.keys().iter();
+    let keys: io::Result<_> = keys
+        .map(|key| FileKey::of(key, keyring.seal.as_ref()))
+        .collect();
     let file = File {
         format: FORMAT.to_owned(),
         version: VERSION,
-        keys: keyring.keys().iter().map(FileKey::of).collect(),
+        sealed: keyring.seal.as_ref().map(Seal::head),
+        keys: keys?,
     };
     let mut counter = Counter(0);
     serde_json::to_writer_pretty(&mut counter, &file)?;
@@ -76,6 +105,7 @@ pub(super) fn print(keyring: &Keyring) -> io::Result<Zeroizing<Vec<u8>>> {
 struct Head {
     format: String,
     version: u32,
+    sealed: Option<IgnoredAny>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +113,8 @@ struct Head {
 struct File {
     format: String,
     version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<FileSeal>,
     keys: Vec<FileKey>,
 }
 
@@ -118,24 +150,28 @@ struct FileVersion {
 }
 
 impl FileKey {
-    fn of(key: &Key) -> Self {
-        Self {
+    fn of(key: &Key, seal: Option<&Seal>) -> io::Result<Self> {
+        let versions = key.versions.iter();
+        let versions: io::Result<_> = versions
+            .map(|version| FileVersion::of(version, &key.id, seal))
+            .collect();
+        Ok(Self {
             id: key.id.clone(),
             aliases: key.aliases.clone(),
             description: key.description.clone(),
             created: key.created.0.clone(),
             active: key.active,
-            versions: key.versions.iter().map(FileVersion::of).collect(),
-        }
+            versions: versions?,
+        })
     }
 
-    fn into_key(self) -> Result<Key, Defect> {
+    fn into_key(self, seal: Option<&Seal>) -> Result<Key, Defect> {
         // Before any message that repeats the id.
         check_name(&self.id)?;
         let date = || Defect::Date(self.id.clone());
         let versions = self.versions.into_iter();
         let versions: Result<_, Defect> = versions
-            .map(|version| version.into_version(&self.id))
+            .map(|version| version.into_version(&self.id, seal))
             .collect();
         Ok(Key {
             created: Timestamp::parse(self.created).ok_or_else(date)?,
@@ -149,31 +185,48 @@ impl FileKey {
 }
 
 impl FileVersion {
-    fn of(version: &Version) -> Self {
+    fn of(version: &Version, key: &str, seal: Option<&Seal>) -> io::Result<Self> {
         let live = version.live.as_ref();
-        Self {
+        let material = match (live, seal) {
+            (None, _) => None,
+            (Some(live), None) => Some(BASE64.encode(live.material.expose())),
+            (Some(live), Some(seal)) => Some(live.sealed_by(seal, key, version.number)?.0),
+        };
+        Ok(Self {
             version: version.number,
             state: version.state(),
-            material: live.map(|live| Secret::new(BASE64.encode(live.material.expose()))),
+            material: material.map(Secret::new),
             check: live.map(|live| HEXLOWER.encode(&live.material.check())),
             created: version.created.0.clone(),
             origin: version.origin,
-        }
+        })
     }
 
-    fn into_version(self, key: &str) -> Result<Version, Defect> {
+    fn into_version(self, key: &str, seal: Option<&Seal>) -> Result<Version, Defect> {
         let at = |defect: fn(String, u32) -> Defect| defect(key.to_owned(), self.version);
         let live = match (live_state(self.state), &self.material, &self.check) {
             (None, None, None) => None,
             (None, _, _) => return Err(at(Defect::MaterialOfDestroyed)),
             (Some(state), Some(material), Some(check)) => {
-                let bytes = decode(material).ok_or_else(|| at(Defect::MaterialSyntax))?;
+                let sealed = seal.map(|_| SealedMaterial(material.expose().clone()));
+                let bytes = match (seal, &sealed) {
+                    (Some(seal), Some(sealed)) => seal
+                        .open(sealed, key, self.version)
+                        .ok_or_else(|| at(Defect::SealedMaterial))?,
+                    (None, _) | (_, None) => {
+                        decode(material).ok_or_else(|| at(Defect::MaterialSyntax))?
+                    }
+                };
                 let material = Material::new(&bytes).map_err(|_| at(Defect::ZeroMaterial))?;
                 let expected = HEXLOWER.encode(&material.check());
                 if !bool::from(expected.as_bytes().ct_eq(check.as_bytes())) {
                     return Err(at(Defect::WrongCheck));
                 }
-                Some(Live { state, material })
+                Some(Live {
+                    state,
+                    material,
+                    sealed,
+                })
             }
             (Some(_), _, _) => return Err(at(Defect::MaterialMissing)),
         };
@@ -183,6 +236,18 @@ impl FileVersion {
             origin: self.origin,
             live,
         })
+    }
+}
+
+impl Live {
+    /// As the file has it, or sealed anew where it was not sealed, or by another seal.
+    fn sealed_by(&self, seal: &Seal, key: &str, version: u32) -> io::Result<SealedMaterial> {
+        match self.sealed.clone() {
+            Some(sealed) => Ok(sealed),
+            None => seal
+                .seal(&self.material, key, version)
+                .map_err(io::Error::other),
+        }
     }
 }
 

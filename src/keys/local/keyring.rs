@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::defect::Defect;
 use super::material::{CHECK_LEN, Material};
+use super::seal::{Seal, SealedMaterial};
 use crate::keys::provider::{KeyError, Outage};
 use crate::keys::types::{KeyRef, ProviderKind};
 
@@ -17,6 +18,8 @@ pub struct Keyring {
     pub(super) keys: Vec<Key>,
     /// Ids and aliases to the index in `keys`. Keys are never removed, so indices stay valid.
     pub(super) names: HashMap<String, usize>,
+    /// What the file's material is under; `None` where it lies there as it is.
+    pub(super) seal: Option<Seal>,
 }
 
 impl Keyring {
@@ -45,6 +48,20 @@ impl Keyring {
         self.names.extend(names);
         self.keys.push(key);
         Ok(())
+    }
+
+    /// Another seal, or none.
+    pub(super) fn set_seal(&mut self, seal: Option<Seal>) {
+        self.seal = seal;
+        let versions = self.keys.iter_mut().flat_map(|key| &mut key.versions);
+        for live in versions.filter_map(|version| version.live.as_mut()) {
+            live.sealed = None;
+        }
+    }
+
+    /// Whether a passphrase seals the material in the file.
+    pub fn is_sealed(&self) -> bool {
+        self.seal.is_some()
     }
 
     /// Every key, in the order of the file, destroyed ones included.
@@ -262,6 +279,8 @@ impl Version {
 pub(super) struct Live {
     pub(super) state: LiveState,
     pub(super) material: Material,
+    /// As it stood in a sealed file, so that writing the file again changes what was changed only.
+    pub(super) sealed: Option<SealedMaterial>,
 }
 
 /// The states in which a version still has its material.

@@ -5,10 +5,10 @@
 //! check = HMAC-SHA-256(material, "s3seal.v1.check")[..8]
 //! ```
 //! A key per wrap, so the number of wraps has no limit that matters. [`Keyring`] holds the rules,
-//! [`update`] changes a file by them, [`LocalProvider`] serves one. Material lies in the file as it is; sealing
-//! it by a passphrase or by another provider is not built yet.
+//! [`update`] changes a file by them, [`LocalProvider`] serves one. Material lies in the file as it is, or
+//! under the seal of a [`Passphrase`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -26,6 +26,8 @@ mod edit;
 mod file;
 mod keyring;
 mod material;
+mod seal;
+mod stamp;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -35,14 +37,15 @@ pub use edit::{Change, EditError, NewKey};
 pub use file::ParseError;
 pub use keyring::{Key, Keyring, Origin, State, Version};
 pub use material::{CHECK_LEN, MATERIAL_LEN, Material, ZeroMaterial};
-pub use store::{KeyringError, UpdateError, WhenMissing, update};
+pub use seal::{Passphrase, SealError};
+pub use store::{KeyringError, KeyringFile, UpdateError, WhenMissing, is_sealed, update};
 
 /// A keyring file as a key provider.
 ///
 /// Requests are served from memory and never wait for a reload, which swaps the whole keyring.
 #[derive(Debug)]
 pub struct LocalProvider {
-    path: PathBuf,
+    file: KeyringFile,
     loaded: ArcSwap<Loaded>,
 }
 
@@ -60,28 +63,34 @@ impl ChangedKeyring {
 #[derive(Debug)]
 struct Loaded {
     keyring: Keyring,
-    stamp: store::Stamp,
+    stamp: stamp::Stamp,
 }
 
 impl LocalProvider {
-    /// Loads a keyring file, which must exist. Blocks on the disk.
+    /// Loads a keyring file that is not sealed. Blocks on the disk.
     pub fn open(path: &Path) -> Result<Self, KeyringError> {
+        Self::load(KeyringFile::new(path.to_owned(), None))
+    }
+
+    /// Loads a keyring file, which must exist. Blocks on the disk, and while the key of a seal is
+    /// made.
+    pub fn load(file: KeyringFile) -> Result<Self, KeyringError> {
         Ok(Self {
-            path: path.to_owned(),
-            loaded: ArcSwap::from_pointee(Loaded::read(path)?),
+            loaded: ArcSwap::from_pointee(Loaded::read(&file)?),
+            file,
         })
     }
 
     /// Reads the file again if it is another one than is in use, and changes nothing: that is
     /// [`LocalProvider::take_over`]'s, after the caller has looked at what the file would serve.
     ///
-    /// Blocks on the disk: not for request tasks. As long as a changed file is broken, every call
+    /// Blocks on the disk, and while the key of a new seal is made: not for request tasks. As long as a changed file is broken, every call
     /// fails again.
     pub fn read_if_changed(&self) -> Result<Option<ChangedKeyring>, KeyringError> {
-        if store::Stamp::read(&self.path)? == self.loaded.load().stamp {
+        if stamp::Stamp::read(self.file.path())? == self.loaded.load().stamp {
             return Ok(None);
         }
-        Loaded::read(&self.path).map(|loaded| Some(ChangedKeyring(loaded)))
+        Loaded::read(&self.file).map(|loaded| Some(ChangedKeyring(loaded)))
     }
 
     /// Swaps a changed keyring in, as a whole. Keys that were unwrapped before stay in the cache
@@ -173,8 +182,8 @@ impl KeyProvider for LocalProvider {
 }
 
 impl Loaded {
-    fn read(path: &Path) -> Result<Self, KeyringError> {
-        let (keyring, stamp) = Keyring::load_stamped(path)?;
+    fn read(file: &KeyringFile) -> Result<Self, KeyringError> {
+        let (keyring, stamp) = file.load_stamped()?;
         Ok(Self { keyring, stamp })
     }
 

@@ -3,8 +3,8 @@
 //! A writer takes the lock (`FILE.lock`), reads, changes, writes `.FILE.tmp`, syncs it, renames it
 //! over the file and syncs the folder: a reader sees the old keyring or the new one, and a crash
 //! leaves at worst a temporary file, which nobody reads and the next writer removes. The keyring
-//! before the change stays as `FILE.previous`, unless the change destroyed material, which then
-//! must not survive there. What backups and the storage medium still hold is out of reach.
+//! before the change stays as `FILE.previous`, unless the change destroyed material or sealed it,
+//! which then must not survive there. What backups and the storage medium still hold is out of reach.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -18,51 +18,179 @@ use zeroize::Zeroizing;
 use super::edit::EditError;
 use super::file::{self, ParseError};
 use super::keyring::Keyring;
+use super::seal::Passphrase;
+use super::stamp::Stamp;
 
-impl Keyring {
-    /// Reads and checks a keyring file. Blocks on the disk.
-    pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        Self::load_stamped(path).map(|(keyring, _)| keyring)
+/// Where a keyring lies, and what opens its seal, if it has one.
+#[derive(Debug)]
+pub struct KeyringFile {
+    path: PathBuf,
+    passphrase: Option<Passphrase>,
+}
+
+impl KeyringFile {
+    /// With a passphrase the file must be sealed, without one it must not.
+    pub fn new(path: PathBuf, passphrase: Option<Passphrase>) -> Self {
+        Self { path, passphrase }
+    }
+
+    /// Reads and checks the keyring. Blocks on the disk, and while the key of a seal is made.
+    pub fn load(&self) -> Result<Keyring, KeyringError> {
+        self.load_stamped().map(|(keyring, _)| keyring)
+    }
+
+    /// Changes the keyring: all of it or nothing. Blocks as [`Self::load`], and on other writers.
+    pub fn update<T>(
+        &self,
+        missing: WhenMissing,
+        edit: impl FnOnce(&mut Keyring) -> Result<T, EditError>,
+    ) -> Result<T, UpdateError> {
+        let writing = Writing::begin(&self.path, missing)?;
+        let mut keyring = match &writing.old {
+            Some((bytes, _)) => parse(&writing.path, bytes, self.passphrase.as_ref())?,
+            None => self.empty()?,
+        };
+        let tombstones = keyring.tombstones();
+        let done = edit(&mut keyring)?;
+        let previous = if keyring.tombstones() > tombstones {
+            Previous::Overwrite
+        } else {
+            Previous::Keep
+        };
+        writing.finish(&keyring, self.passphrase.as_ref(), previous)?;
+        Ok(done)
+    }
+
+    /// Puts the material under the seal of another passphrase, or under none: all of it or nothing.
+    /// Blocks as [`Self::update`].
+    pub fn reseal(&self, passphrase: Option<&Passphrase>) -> Result<(), KeyringError> {
+        let writing = Writing::begin(&self.path, WhenMissing::Refuse)?;
+        let mut keyring = match &writing.old {
+            Some((bytes, _)) => parse(&writing.path, bytes, self.passphrase.as_ref())?,
+            None => return Err(KeyringError::Missing(writing.path)),
+        };
+        let seal = passphrase.map(Passphrase::make_seal).transpose();
+        keyring.set_seal(seal.map_err(|error| refused(&writing.path)(error.into()))?);
+        // Neither material in clear nor a seal that was given up may stay beside a new seal.
+        let previous = match passphrase {
+            Some(_) => Previous::Overwrite,
+            None => Previous::Keep,
+        };
+        writing.finish(&keyring, passphrase, previous)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A keyring with the stamp of the file it was read from.
-    pub(super) fn load_stamped(path: &Path) -> Result<(Self, Stamp), KeyringError> {
-        let (bytes, metadata) = read(path)?;
-        Ok((parse(path, &bytes)?, Stamp::of(&metadata)))
+    pub(super) fn load_stamped(&self) -> Result<(Keyring, Stamp), KeyringError> {
+        let (bytes, metadata) = read(&self.path)?;
+        let keyring = parse(&self.path, &bytes, self.passphrase.as_ref())?;
+        Ok((keyring, Stamp::of(&metadata)))
+    }
+
+    /// What a new file begins with.
+    fn empty(&self) -> Result<Keyring, KeyringError> {
+        let mut keyring = Keyring::default();
+        let seal = self.passphrase.as_ref().map(Passphrase::make_seal);
+        let seal = seal.transpose();
+        keyring.seal = seal.map_err(|error| refused(&self.path)(error.into()))?;
+        Ok(keyring)
     }
 }
 
-/// Changes a keyring file: all of it or nothing. Blocks on the disk and on other writers.
+impl Keyring {
+    /// Reads and checks a keyring file that is not sealed. Blocks on the disk.
+    pub fn load(path: &Path) -> Result<Self, KeyringError> {
+        KeyringFile::new(path.to_owned(), None).load()
+    }
+}
+
+/// Whether a keyring file is sealed. Blocks on the disk.
+pub fn is_sealed(path: &Path) -> Result<bool, KeyringError> {
+    let (bytes, _) = read(path)?;
+    file::is_sealed(&bytes).map_err(refused(path))
+}
+
+/// Changes a keyring file that is not sealed, as [`KeyringFile::update`] does.
 pub fn update<T>(
     path: &Path,
     missing: WhenMissing,
     edit: impl FnOnce(&mut Keyring) -> Result<T, EditError>,
 ) -> Result<T, UpdateError> {
-    let exists = path.try_exists().map_err(at(path, "find"))?;
-    if !exists && missing == WhenMissing::Refuse {
-        return Err(KeyringError::Missing(path.to_owned()).into());
+    KeyringFile::new(path.to_owned(), None).update(missing, edit)
+}
+
+/// A file with its lock, between reading and writing.
+struct Writing {
+    path: PathBuf,
+    old: Option<(Zeroizing<Vec<u8>>, Metadata)>,
+    _lock: File,
+}
+
+impl Writing {
+    fn begin(path: &Path, missing: WhenMissing) -> Result<Self, KeyringError> {
+        let exists = path.try_exists().map_err(at(path, "find"))?;
+        if !exists && missing == WhenMissing::Refuse {
+            return Err(KeyringError::Missing(path.to_owned()));
+        }
+        // A link to a keyring is followed: what it points to is replaced, not the link.
+        let path = if exists {
+            path.canonicalize().map_err(at(path, "find"))?
+        } else {
+            path.to_owned()
+        };
+        let lock = lock(&path)?;
+        let old = match read(&path) {
+            Ok(found) => Some(found),
+            Err(KeyringError::Missing(_)) if missing == WhenMissing::Create => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            path,
+            old,
+            _lock: lock,
+        })
     }
-    // A link to a keyring is followed: what it points to is replaced, not the link.
-    let path = if exists {
-        path.canonicalize().map_err(at(path, "find"))?
-    } else {
-        path.to_owned()
-    };
-    let _lock = lock(&path)?;
-    let old = match read(&path) {
-        Ok(found) => Some(found),
-        Err(KeyringError::Missing(_)) if missing == WhenMissing::Create => None,
-        Err(error) => return Err(error.into()),
-    };
-    let mut keyring = match &old {
-        Some((bytes, _)) => parse(&path, bytes)?,
-        None => Keyring::default(),
-    };
-    let tombstones = keyring.tombstones();
-    let done = edit(&mut keyring)?;
-    let destroyed = keyring.tombstones() > tombstones;
-    replace(&path, old.as_ref(), &keyring, destroyed)?;
-    Ok(done)
+
+    fn finish(
+        self,
+        keyring: &Keyring,
+        passphrase: Option<&Passphrase>,
+        previous: Previous,
+    ) -> Result<(), KeyringError> {
+        let path = &self.path;
+        let bytes = file::print(keyring).map_err(at(path, "print"))?;
+        // Nothing is written that would not load.
+        parse(path, &bytes, passphrase)?;
+        let Some((old_bytes, metadata)) = &self.old else {
+            return write(path, &bytes, None);
+        };
+        if **old_bytes == **bytes {
+            return Ok(());
+        }
+        let beside = beside(path, "", ".previous");
+        match previous {
+            Previous::Overwrite => {
+                write(path, &bytes, Some(metadata))?;
+                write(&beside, &bytes, Some(metadata))
+            }
+            Previous::Keep => {
+                write(&beside, old_bytes, Some(metadata))?;
+                write(path, &bytes, Some(metadata))
+            }
+        }
+    }
+}
+
+/// What becomes of the file before a change.
+#[derive(Clone, Copy)]
+enum Previous {
+    /// It stays beside the new one.
+    Keep,
+    /// It must not survive.
+    Overwrite,
 }
 
 /// What a change does where there is no keyring file yet.
@@ -72,33 +200,6 @@ pub enum WhenMissing {
     Create,
     /// Fail: a mistyped path must not become a keyring.
     Refuse,
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    pub(super) fn read(path: &Path) -> Result<Self, KeyringError> {
-        let metadata = fs::metadata(path).map_err(at(path, "find"))?;
-        Ok(Self::of(&metadata))
-    }
-
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            len: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
 }
 
 /// Why a keyring file cannot be used: the operator's to mend.
@@ -179,36 +280,17 @@ fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Metadata), KeyringError> {
     Ok((bytes, metadata))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Keyring, KeyringError> {
-    file::parse(bytes).map_err(|source| KeyringError::Content {
-        path: path.to_owned(),
-        source,
-    })
+fn parse(
+    path: &Path,
+    bytes: &[u8],
+    passphrase: Option<&Passphrase>,
+) -> Result<Keyring, KeyringError> {
+    file::parse(bytes, passphrase).map_err(refused(path))
 }
 
-fn replace(
-    path: &Path,
-    old: Option<&(Zeroizing<Vec<u8>>, Metadata)>,
-    keyring: &Keyring,
-    destroyed: bool,
-) -> Result<(), KeyringError> {
-    let bytes = file::print(keyring).map_err(at(path, "print"))?;
-    // Nothing is written that would not load.
-    parse(path, &bytes)?;
-    let Some((old_bytes, metadata)) = old else {
-        return write(path, &bytes, None);
-    };
-    if **old_bytes == **bytes {
-        return Ok(());
-    }
-    let previous = beside(path, "", ".previous");
-    if destroyed {
-        write(path, &bytes, Some(metadata))?;
-        write(&previous, &bytes, Some(metadata))
-    } else {
-        write(&previous, old_bytes, Some(metadata))?;
-        write(path, &bytes, Some(metadata))
-    }
+fn refused(path: &Path) -> impl FnOnce(ParseError) -> KeyringError {
+    let path = path.to_owned();
+    move |source| KeyringError::Content { path, source }
 }
 
 /// Puts `bytes` at `path`, durably, in one step. `like` is the file whose owner is kept: root
@@ -280,7 +362,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn at(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> KeyringError {
+pub(super) fn at(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> KeyringError {
     let path = path.to_owned();
     move |source| {
         let missing = source.kind() == io::ErrorKind::NotFound;

@@ -1,6 +1,7 @@
 //! The keyring file and the provider on top of it.
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use proptest::prelude::*;
@@ -56,7 +57,7 @@ fn example() -> Value {
 }
 
 fn parse(value: &Value) -> Result<Keyring, ParseError> {
-    file::parse(value.to_string().as_bytes())
+    file::parse(value.to_string().as_bytes(), None)
 }
 
 fn new_key(id: &str) -> NewKey {
@@ -231,7 +232,7 @@ fn unknown_missing_repeated_and_mistyped_fields_are_refused_without_repeating_th
         ("not json", "key = 1".to_owned()),
     ];
     for (name, text) in cases {
-        let refusal = file::parse(text.as_bytes()).expect_err(name);
+        let refusal = file::parse(text.as_bytes(), None).expect_err(name);
         assert!(
             matches!(refusal, ParseError::Json { .. }),
             "{name}: {refusal:?}"

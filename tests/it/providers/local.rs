@@ -1,31 +1,43 @@
-//! The local keyring: a file that is changed as the commands change it.
+//! The local keyring, in clear and sealed: a file that is changed as the commands change it.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use s3seal::app::now;
-use s3seal::keys::local::{Change, LocalProvider, Material, NewKey, WhenMissing, update};
+use s3seal::keys::local::{
+    Change, KeyringFile, LocalProvider, Material, NewKey, Passphrase, WhenMissing,
+};
 use s3seal::keys::{KeyError, KeyProvider};
+use s3seal::secret::Secret;
 use tempfile::TempDir;
 
 use super::contract::{self, Rotation, Subject, shown_forms};
 
 const KEY: &str = "default";
 const ALIAS: &str = "alias/app";
+const PASSPHRASE: &str = "correct horse battery";
 
-struct LocalSubject {
+struct LocalSubject<const SEALED: bool> {
     _folder: TempDir,
-    path: PathBuf,
+    /// The file as another process has it.
+    file: KeyringFile,
     material: [u8; 32],
     provider: Arc<LocalProvider>,
 }
 
-impl LocalSubject {
+/// A keyring file as one process has it.
+fn file(path: &Path, sealed: bool) -> KeyringFile {
+    let passphrase = || Passphrase::of_text(Secret::new(PASSPHRASE.to_owned()));
+    KeyringFile::new(path.to_owned(), sealed.then(passphrase))
+}
+
+impl<const SEALED: bool> LocalSubject<SEALED> {
     fn change(&self, version: Option<u32>, change: Change) {
-        update(&self.path, WhenMissing::Refuse, |keyring| {
-            keyring.change(KEY, version, change)
-        })
-        .unwrap();
+        self.file
+            .update(WhenMissing::Refuse, |keyring| {
+                keyring.change(KEY, version, change)
+            })
+            .unwrap();
         self.reload();
     }
 
@@ -35,7 +47,7 @@ impl LocalSubject {
     }
 }
 
-impl Subject for LocalSubject {
+impl<const SEALED: bool> Subject for LocalSubject<SEALED> {
     const ROTATION: Rotation = Rotation::Versions;
     const DISABLED: Option<KeyError> = Some(KeyError::Disabled);
     const RETIRED: Option<KeyError> = Some(KeyError::Disabled);
@@ -51,14 +63,16 @@ impl Subject for LocalSubject {
             aliases: vec![ALIAS.to_owned()],
             ..NewKey::default()
         };
-        update(&path, WhenMissing::Create, |keyring| {
-            keyring.create(key, Material::new(&material).unwrap(), now())
-        })
-        .unwrap();
+        let changed = file(&path, SEALED);
+        changed
+            .update(WhenMissing::Create, |keyring| {
+                keyring.create(key, Material::new(&material).unwrap(), now())
+            })
+            .unwrap();
         Self {
-            provider: Arc::new(LocalProvider::open(&path).unwrap()),
+            provider: Arc::new(LocalProvider::load(file(&path, SEALED)).unwrap()),
             _folder: folder,
-            path,
+            file: changed,
             material,
         }
     }
@@ -76,15 +90,18 @@ impl Subject for LocalSubject {
     }
 
     fn secrets(&self) -> Vec<Vec<u8>> {
-        shown_forms(&self.material)
+        let mut secrets = shown_forms(&self.material);
+        secrets.extend(shown_forms(PASSPHRASE.as_bytes()));
+        secrets
     }
 
     async fn rotate(&self) {
         let material = Material::generate().unwrap();
-        update(&self.path, WhenMissing::Refuse, |keyring| {
-            keyring.rotate(KEY, material, now())
-        })
-        .unwrap();
+        self.file
+            .update(WhenMissing::Refuse, |keyring| {
+                keyring.rotate(KEY, material, now())
+            })
+            .unwrap();
         self.reload();
     }
 
@@ -107,5 +124,49 @@ impl Subject for LocalSubject {
 
 #[tokio::test]
 async fn the_local_keyring_keeps_the_contract() {
-    contract::run::<LocalSubject>().await;
+    contract::run::<LocalSubject<false>>().await;
+}
+
+#[tokio::test]
+async fn the_sealed_keyring_keeps_the_contract() {
+    contract::run::<LocalSubject<true>>().await;
+}
+
+/// A running proxy follows a sealed file, and nothing but a sealed file of its passphrase.
+#[test]
+fn a_reload_needs_the_seal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keyring.json");
+    let create = |file: &KeyringFile, id: &str| {
+        let id = id.to_owned();
+        let key = NewKey {
+            id,
+            ..NewKey::default()
+        };
+        let material = Material::generate().unwrap();
+        file.update(WhenMissing::Create, |keyring| {
+            keyring.create(key, material, now())
+        })
+        .unwrap();
+    };
+    let sealed = file(&path, true);
+    create(&sealed, "a");
+    let provider = LocalProvider::load(file(&path, true)).unwrap();
+    create(&sealed, "b");
+    let changed = provider.read_if_changed().unwrap().unwrap();
+    provider.take_over(changed);
+    assert_eq!(provider.served().len(), 2);
+
+    let another = Passphrase::of_text(Secret::new("another passphrase".to_owned()));
+    sealed.reseal(Some(&another)).unwrap();
+    assert!(provider.read_if_changed().is_err());
+    let opened = KeyringFile::new(path.clone(), Some(another));
+    opened.reseal(None).unwrap();
+    assert!(provider.read_if_changed().is_err(), "in clear");
+    create(&file(&path, false), "c");
+    let again = Passphrase::of_text(Secret::new(PASSPHRASE.to_owned()));
+    file(&path, false).reseal(Some(&again)).unwrap();
+    let changed = provider.read_if_changed().unwrap().unwrap();
+    provider.take_over(changed);
+    assert_eq!(provider.served().len(), 3);
 }

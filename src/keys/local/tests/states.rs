@@ -227,7 +227,7 @@ proptest! {
             if outcome.is_err() {
                 prop_assert_eq!(&*printed, &*before.0, "a refused command changed something");
             }
-            let reread = file::parse(&printed);
+            let reread = file::parse(&printed, None);
             prop_assert!(reread.is_ok(), "{:?} after {:?}", reread.err(), op);
             prop_assert_eq!(materials(&reread.unwrap()), materials(&keyring));
 
