@@ -33,11 +33,11 @@ async fn run(args: Vec<String>, stdin: Option<PathBuf>) -> Output {
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 

@@ -33,6 +33,7 @@ mod model;
 mod multipart;
 mod objects;
 mod providers;
+mod recovery;
 mod redaction;
 mod refusals;
 mod relayed;

@@ -71,7 +71,8 @@ pub struct BucketKey {
 }
 
 impl BucketKey {
-    pub(super) fn new(id: BucketKeyId, key: DataKey) -> Self {
+    /// What the wrap of this id held.
+    pub fn new(id: BucketKeyId, key: DataKey) -> Self {
         Self { id, key }
     }
 
