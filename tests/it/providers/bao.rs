@@ -62,8 +62,8 @@ impl Bao {
         mount
     }
 
-    /// A role that may use a key and nothing else; its id and a secret id.
-    pub async fn approle(&self, mount: &str, key: &str, ttl: &str, max_ttl: &str) -> AppRole {
+    /// A policy to use a key and nothing else.
+    pub async fn policy(&self, mount: &str, key: &str) -> String {
         let policy = format!("use-{mount}");
         let calls = ["datakey/plaintext", "encrypt", "decrypt", "rewrap"];
         let rule =
@@ -72,6 +72,12 @@ impl Bao {
         let body = json!({"policy": rules});
         self.operator("PUT", &format!("sys/policies/acl/{policy}"), &body)
             .await;
+        policy
+    }
+
+    /// A role that may use a key and nothing else; its id and a secret id.
+    pub async fn approle(&self, mount: &str, key: &str, ttl: &str, max_ttl: &str) -> AppRole {
+        let policy = self.policy(mount, key).await;
         let method = self.mount("auth", "approle").await;
         let role = format!("auth/{method}/role/proxy");
         let body = json!({"token_policies": policy, "token_ttl": ttl, "token_max_ttl": max_ttl});

@@ -14,6 +14,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Certified;
 
 /// What happens to requests.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +51,15 @@ struct State {
 impl Gate {
     /// In front of the server at `behind`.
     pub async fn before(behind: SocketAddr) -> Self {
+        Self::start(behind, None).await
+    }
+
+    /// The same, for clients over TLS.
+    pub async fn before_over_tls(behind: SocketAddr, certified: &Certified) -> Self {
+        Self::start(behind, Some(certified.acceptor.clone())).await
+    }
+
+    async fn start(behind: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::<State>::default();
@@ -58,14 +70,20 @@ impl Gate {
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (state, client) = (Arc::clone(&state), client.clone());
+                let (state, client, tls) = (Arc::clone(&state), client.clone(), tls.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (state, client) = (Arc::clone(&state), client.clone());
                     async move { state.handle(request, &client, behind).await }
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                    let Some(tls) = tls else {
+                        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                        return;
+                    };
+                    if let Ok(stream) = tls.accept(stream).await {
+                        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                    }
                 });
             }
         });
