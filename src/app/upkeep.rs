@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::with_causes;
 use crate::keys::local::{KeyringError, LocalProvider};
@@ -18,15 +19,22 @@ pub(super) struct Keyring {
     pub(super) provider: Arc<LocalProvider>,
 }
 
-/// Runs until it is aborted.
+/// Runs until it is aborted. A provider that takes its time to say whether it is there keeps no
+/// expired key alive and no keyring from being reloaded.
 pub(super) async fn upkeep(
     keys: Arc<KeyService>,
     keyrings: Vec<Keyring>,
     not_ready: Arc<ArcSwap<Option<String>>>,
     metrics: Arc<Metrics>,
 ) {
-    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tokio::join!(
+        maintain(&keys, &keyrings, &metrics),
+        watch_readiness(&keys, &not_ready)
+    );
+}
+
+async fn maintain(keys: &KeyService, keyrings: &[Keyring], metrics: &Metrics) {
+    let mut ticks = ticks();
     // Watched before the first wait: unwatched, the signal would end the process.
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
@@ -35,9 +43,16 @@ pub(super) async fn upkeep(
             () = hung_up(&mut hangup) => tracing::info!("SIGHUP: looking at the keyrings"),
         }
         keys.maintain().await;
-        for keyring in &keyrings {
-            reload(keyring, &keys, &metrics).await;
+        for keyring in keyrings {
+            reload(keyring, keys, metrics).await;
         }
+    }
+}
+
+async fn watch_readiness(keys: &KeyService, not_ready: &ArcSwap<Option<String>>) {
+    let mut ticks = ticks();
+    loop {
+        ticks.tick().await;
         let state = keys
             .ready()
             .await
@@ -47,6 +62,12 @@ pub(super) async fn upkeep(
             not_ready.store(Arc::new(state));
         }
     }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 async fn hung_up(hangup: &mut Option<Signal>) {
