@@ -222,4 +222,8 @@ impl KeyObserver for KeyMetrics {
     fn cache_entries(&self, entries: u64) {
         self.0.key_cache_entries(entries);
     }
+
+    fn open_breakers(&self, provider: &'static str, count: usize) {
+        self.0.key_breakers_open(provider, count);
+    }
 }

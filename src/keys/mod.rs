@@ -20,6 +20,8 @@ pub mod wrap;
 #[cfg(feature = "proxy")]
 pub mod aws_kms;
 #[cfg(feature = "proxy")]
+mod breaker;
+#[cfg(feature = "proxy")]
 pub mod bucket_keys;
 #[cfg(feature = "proxy")]
 mod cache;

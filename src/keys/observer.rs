@@ -23,6 +23,10 @@ pub trait KeyObserver: Send + Sync + 'static {
 
     /// Unwrapped keys held now; reported by every maintenance and purge.
     fn cache_entries(&self, entries: u64);
+
+    /// How many providers of a kind are left alone now, after outages; reported by every
+    /// maintenance.
+    fn open_breakers(&self, provider: &'static str, count: usize);
 }
 
 /// An observer that looks away: for commands and tests.
@@ -34,4 +38,5 @@ impl KeyObserver for NoObserver {
     fn cache_hit(&self) {}
     fn cache_miss(&self) {}
     fn cache_entries(&self, _: u64) {}
+    fn open_breakers(&self, _: &'static str, _: usize) {}
 }

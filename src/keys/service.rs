@@ -1,27 +1,26 @@
 //! The key service: from a name to a provider, with cache, time limit and bounded retries.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
 
 use crate::keys::cache::{CacheKey, CacheSettings, KeyCache};
 use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
-use crate::keys::provider::{KeyError, KeyProvider, Outage};
+use crate::keys::provider::{KeyError, KeyProvider};
 use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
 use crate::keys::unwrapped::UnwrappedKey;
 
 mod bucket_keys;
+mod line;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 use self::bucket_keys::BucketKeys;
 pub use self::bucket_keys::{CurrentWrap, SealingBucketKey};
+use self::line::Line;
 
 pub use routes::{RouteError, ServedKey};
 use routes::{Routes, Served};
@@ -45,7 +44,7 @@ pub struct KeyServiceSettings {
     pub managed: Option<String>,
     /// The unwrapped-key cache.
     pub cache: CacheSettings,
-    /// Time for one request's provider call, its retries included.
+    /// Time for one request's provider call, its retries and the wait for its turn included.
     pub provider_timeout: Duration,
     /// How long a bucket key wraps new data keys.
     pub bucket_key_lifetime: Duration,
@@ -65,11 +64,10 @@ impl Default for KeyServiceSettings {
 
 /// Wraps and unwraps data keys through whichever provider has the key.
 pub struct KeyService {
-    providers: Vec<Arc<dyn KeyProvider>>,
+    lines: Vec<Line>,
     routes: Routes,
     cache: KeyCache<UnwrappedKey>,
     bucket_keys: BucketKeys,
-    timeout: Duration,
     observer: Arc<dyn KeyObserver>,
 }
 
@@ -98,22 +96,22 @@ impl KeyService {
         settings: KeyServiceSettings,
         observer: Arc<dyn KeyObserver>,
     ) -> Result<Self, RouteError> {
-        let mut providers = Vec::with_capacity(setups.len());
+        let mut lines = Vec::with_capacity(setups.len());
         let mut served = Vec::with_capacity(setups.len());
         for setup in setups {
             served.push(Served {
-                provider: setup.name,
+                provider: setup.name.clone(),
                 kind: setup.provider.kind(),
                 keys: setup.served,
             });
-            providers.push(setup.provider);
+            let (observer, timeout) = (Arc::clone(&observer), settings.provider_timeout);
+            lines.push(Line::new(setup.name, setup.provider, observer, timeout));
         }
         Ok(Self {
-            providers,
+            lines,
             routes: Routes::new(served, settings.default, settings.managed)?,
             cache: KeyCache::new(settings.cache),
             bucket_keys: BucketKeys::new(settings.cache, settings.bucket_key_lifetime),
-            timeout: settings.provider_timeout,
             observer,
         })
     }
@@ -142,9 +140,10 @@ impl KeyService {
     /// The version of a configured key that wraps now, by id or alias.
     pub async fn describe(&self, name: &str) -> Result<KeyRef, KeyError> {
         let routes = self.routes.current();
-        let provider = self.provider(routes.provider_of_name(name))?;
-        let key = self
-            .call(provider, "describe", || provider.describe(name))
+        let line = self.line(routes.provider_of_name(name))?;
+        // Answered from memory, also while the provider is away.
+        let key = line
+            .ask("describe", |provider| provider.describe(name))
             .await?;
         // An alias may have moved, in the provider, to a key that is not configured.
         if routes.provider_of(&KeyId::from(&key)) != routes.provider_of_name(name) {
@@ -159,8 +158,8 @@ impl KeyService {
         key: &KeyRef,
         context: &WrapContext,
     ) -> Result<FreshDataKey, KeyError> {
-        let provider = self.provider_of(key)?;
-        self.call(provider, "generate", || provider.generate(key, context))
+        self.line_of(key)?
+            .call("generate", |provider| provider.generate(key, context))
             .await
     }
 
@@ -171,8 +170,8 @@ impl KeyService {
         data_key: &DataKey,
         context: &WrapContext,
     ) -> Result<WrappedDataKey, KeyError> {
-        let provider = self.provider_of(key)?;
-        self.call(provider, "wrap", || provider.wrap(key, data_key, context))
+        self.line_of(key)?
+            .call("wrap", |provider| provider.wrap(key, data_key, context))
             .await
     }
 
@@ -187,12 +186,13 @@ impl KeyService {
             grant,
         } = request;
         let key = key.key();
-        let provider = self.provider_of(key)?;
+        let line = self.line_of(key)?;
         let place = CacheKey::of(&[header, envelope, &context.bytes, grant]);
-        let unwrap = self.call(provider, "unwrap", || {
-            provider.unwrap(key, wrapped, context)
-        });
-        let unwrap = async { unwrap.await.map(UnwrappedKey::new) };
+        let unwrap = async {
+            line.call("unwrap", |provider| provider.unwrap(key, wrapped, context))
+                .await
+                .map(UnwrappedKey::new)
+        };
         let (found, hit) = self.cache.get_or_unwrap(place, key.into(), unwrap).await;
         self.observe_lookup(hit);
         found
@@ -216,14 +216,17 @@ impl KeyService {
         to: (&KeyRef, &WrapContext),
     ) -> Result<WrappedDataKey, KeyError> {
         let from = (from.0.key(), from.1);
-        let (source, target) = (self.provider_of(from.0)?, self.provider_of(to.0)?);
-        if Arc::ptr_eq(source, target) {
-            return self
-                .call(source, "rewrap", || source.rewrap(from, wrapped, to))
+        let (source, target) = (self.line_of(from.0)?, self.line_of(to.0)?);
+        if std::ptr::eq(source, target) {
+            return source
+                .call("rewrap", |provider| provider.rewrap(from, wrapped, to))
                 .await;
         }
-        let unwrap = || source.unwrap(from.0, wrapped, from.1);
-        let data_key = self.call(source, "unwrap", unwrap).await?;
+        let data_key = source
+            .call("unwrap", |provider| {
+                provider.unwrap(from.0, wrapped, from.1)
+            })
+            .await?;
         self.wrap(to.0, &data_key, to.1).await
     }
 
@@ -249,10 +252,11 @@ impl KeyService {
         Ok(())
     }
 
-    /// Whether every provider answers now: readiness.
+    /// Whether every provider answers now: readiness. Some look into their memory only, so the
+    /// breakers neither stop this nor learn from it.
     pub async fn ready(&self) -> Result<(), KeyError> {
-        for provider in &self.providers {
-            self.call(provider, "probe", || provider.probe()).await?;
+        for line in &self.lines {
+            line.ask("probe", KeyProvider::probe).await?;
         }
         Ok(())
     }
@@ -264,11 +268,18 @@ impl KeyService {
         self.observer.cache_entries(self.held());
     }
 
-    /// Really drops cached keys that have expired; to be called every second or so.
+    /// Really drops cached keys that have expired, and tells which providers are left alone; to be
+    /// called every second or so.
     pub async fn maintain(&self) {
         self.cache.maintain().await;
         self.bucket_keys.maintain().await;
         self.observer.cache_entries(self.held());
+        for line in &self.lines {
+            let kind = line.kind();
+            let same = self.lines.iter().filter(|line| line.kind() == kind);
+            let open = same.filter(|line| line.is_left_alone()).count();
+            self.observer.open_breakers(kind, open);
+        }
     }
 
     /// Unwrapped keys held now.
@@ -278,7 +289,7 @@ impl KeyService {
 
     async fn probe_key(&self, id: &KeyId) -> Result<(), ProbeFailure> {
         let key = self.describe(&id.id).await?;
-        let provider = self.provider_of(&key)?;
+        let line = self.line_of(&key)?;
         let context = |bytes: &[u8]| WrapContext {
             bytes: bytes.to_vec(),
             client: Vec::new(),
@@ -289,8 +300,9 @@ impl KeyService {
         // Not wrap: Transit makes a key that is missing if its policy lets it.
         let fresh = self.generate(&key, &own).await?;
         let unwrap = async |context: &WrapContext| {
-            let unwrap = || provider.unwrap(&key, &fresh.wrapped, context);
-            self.call(provider, "unwrap", unwrap).await
+            let (key, wrapped) = (&key, &fresh.wrapped);
+            line.call("unwrap", |provider| provider.unwrap(key, wrapped, context))
+                .await
         };
         let opened = unwrap(&own).await?;
         if *opened.expose() != *fresh.data_key.expose() {
@@ -304,44 +316,13 @@ impl KeyService {
         }
     }
 
-    /// One provider call: observed, repeated twice if the failure may pass, all of it in time.
-    async fn call<T, F>(
-        &self,
-        provider: &Arc<dyn KeyProvider>,
-        name: &'static str,
-        call: impl Fn() -> F,
-    ) -> Result<T, KeyError>
-    where
-        F: Future<Output = Result<T, KeyError>>,
-    {
-        let deadline = Instant::now() + self.timeout;
-        let attempt = || async {
-            let started = Instant::now();
-            let result = match timeout_at(deadline, call()).await {
-                Ok(result) => result,
-                Err(_elapsed) => Err(KeyError::Unavailable(Outage::Timeout)),
-            };
-            let outcome = result
-                .as_ref()
-                .map_or_else(|error| error.outcome(), |_| "ok");
-            let seconds = started.elapsed().as_secs_f64();
-            let kind = provider.kind().name();
-            self.observer.provider_call(kind, name, outcome, seconds);
-            result
-        };
-        attempt
-            .retry(RETRY)
-            .when(|error: &KeyError| error.is_transient())
-            .await
+    fn line_of(&self, key: &KeyRef) -> Result<&Line, KeyError> {
+        self.line(self.routes.current().provider_of(&key.into()))
     }
 
-    fn provider_of(&self, key: &KeyRef) -> Result<&Arc<dyn KeyProvider>, KeyError> {
-        self.provider(self.routes.current().provider_of(&key.into()))
-    }
-
-    fn provider(&self, index: Option<usize>) -> Result<&Arc<dyn KeyProvider>, KeyError> {
+    fn line(&self, index: Option<usize>) -> Result<&Line, KeyError> {
         index
-            .and_then(|index| self.providers.get(index))
+            .and_then(|index| self.lines.get(index))
             .ok_or(KeyError::NotFound)
     }
 }
@@ -368,13 +349,6 @@ pub enum ProbeFailure {
     )]
     Unbound,
 }
-
-/// Two more attempts, about 50 and 100 ms apart, spread so that many proxies do not come at once.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(50))
-    .with_max_delay(Duration::from_millis(500))
-    .with_max_times(2)
-    .with_jitter();
 
 const PROBE_CONTEXT: &[u8] = b"s3seal.v1.probe";
 const OTHER_CONTEXT: &[u8] = b"s3seal.v1.probe.other";

@@ -17,9 +17,9 @@ use prometheus::{
 
 use table::{
     AUTH_FAILURES, BUILD_INFO, BYTES, Description, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES,
-    KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_REQUESTS, KEY_SECONDS,
-    KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT,
-    UPSTREAM_ERRORS, UPSTREAM_SECONDS,
+    KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_REQUESTS,
+    KEY_SECONDS, KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
+    REQUESTS_IN_FLIGHT, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
 /// Which way body bytes went.
@@ -53,6 +53,7 @@ pub struct Metrics {
     key_cache_hits: IntCounter,
     key_cache_misses: IntCounter,
     key_cache_entries: IntGauge,
+    key_breakers_open: IntGaugeVec,
     keyring_failures: IntCounter,
     plaintext_reads: IntCounter,
 }
@@ -93,6 +94,7 @@ impl Metrics {
             key_cache_hits: counter(registry, &KEY_CACHE_HITS)?,
             key_cache_misses: counter(registry, &KEY_CACHE_MISSES)?,
             key_cache_entries: gauge(registry, &KEY_CACHE_ENTRIES)?,
+            key_breakers_open: gauges(registry, &KEY_BREAKERS_OPEN)?,
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
             registry: registry.clone(),
@@ -198,6 +200,13 @@ impl Metrics {
     /// An unwrapped key was not in the cache.
     pub fn key_cache_miss(&self) {
         self.key_cache_misses.inc();
+    }
+
+    /// How many providers of a kind are left alone now.
+    pub fn key_breakers_open(&self, provider: &str, count: usize) {
+        self.key_breakers_open
+            .with_label_values(&[provider])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// How many unwrapped keys the cache holds.

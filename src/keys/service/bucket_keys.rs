@@ -221,11 +221,13 @@ impl KeyService {
     ) -> Result<Arc<BucketKey>, KeyError> {
         let (kek, id) = (&bucket_key.kek, bucket_key.id);
         let context = bucket_key.context(logical_bucket)?;
-        let provider = self.provider_of(kek)?;
-        let unwrap = self.call(provider, "unwrap", || {
-            provider.unwrap(kek, &bucket_key.wrapped, &context)
-        });
-        let opened = async { unwrap.await.map(|key: DataKey| BucketKey::new(id, key)) };
+        let line = self.line_of(kek)?;
+        let opened = async {
+            let wrapped = &bucket_key.wrapped;
+            line.call("unwrap", |provider| provider.unwrap(kek, wrapped, &context))
+                .await
+                .map(|key: DataKey| BucketKey::new(id, key))
+        };
         let place = place(bucket_key, &context);
         let cache = &self.bucket_keys.opened;
         let (found, hit) = cache.get_or_unwrap(place, kek.into(), opened).await;

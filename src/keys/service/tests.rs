@@ -9,10 +9,12 @@ use super::*;
 use crate::keys::local::{Change, LocalProvider, Material, NewKey, WhenMissing, update};
 use crate::keys::observer::NoObserver;
 use crate::keys::policy::{Accepted, AcceptedKeys, OpenPolicy};
+use crate::keys::provider::Outage;
 use crate::keys::test_support::{ALIAS, FaultyProvider, context};
 use crate::keys::types::{Binding, Mode, ProviderKind};
 
 mod bucket_keys;
+mod outages;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -105,6 +107,12 @@ impl KeyObserver for Recorder {
 
     fn cache_entries(&self, entries: u64) {
         self.note(format!("entries {entries}"));
+    }
+
+    fn open_breakers(&self, provider: &'static str, count: usize) {
+        if count > 0 {
+            self.note(format!("{provider} {count} open"));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 17] = [
+pub const ALL: [Description; 18] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -51,6 +51,7 @@ pub const ALL: [Description; 17] = [
     KEY_CACHE_HITS,
     KEY_CACHE_MISSES,
     KEY_CACHE_ENTRIES,
+    KEY_BREAKERS_OPEN,
     KEYRING_FAILURES,
     PLAINTEXT_READS,
     BUILD_INFO,
@@ -175,6 +176,14 @@ pub(super) const KEY_CACHE_ENTRIES: Description = Description {
     help: "Unwrapped keys in the cache",
     labels: &[],
     unit: "keys",
+    stability: Stability::Stable,
+};
+pub(super) const KEY_BREAKERS_OPEN: Description = Description {
+    name: "s3seal_key_breakers_open",
+    kind: Kind::Gauge,
+    help: "Key providers of a kind that are left alone for a moment, after outages in a row",
+    labels: &["provider"],
+    unit: "providers",
     stability: Stability::Stable,
 };
 pub(super) const KEYRING_FAILURES: Description = Description {

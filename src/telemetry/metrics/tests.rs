@@ -28,6 +28,7 @@ fn used() -> Metrics {
     metrics.key_cache_hit();
     metrics.key_cache_miss();
     metrics.key_cache_entries(7);
+    metrics.key_breakers_open("transit", 1);
     metrics.plaintext_read();
     metrics
 }
@@ -58,6 +59,7 @@ fn what_is_counted_is_rendered() {
         "s3seal_key_cache_hits_total 1",
         "s3seal_key_cache_misses_total 1",
         "s3seal_key_cache_entries 7",
+        "s3seal_key_breakers_open{provider=\"transit\"} 1",
         "s3seal_plaintext_reads_total 1",
         &format!("s3seal_build_info{{version=\"{version}\"}} 1"),
     ] {
