@@ -96,7 +96,8 @@ fn join(
     let settings = KeyServiceSettings {
         default: Some(keys.default.clone()),
         managed: Some(keys.managed.clone()),
-        cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?,
+        cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?
+            .serve_stale(keys.cache.serve_stale),
         bucket_key_lifetime: keys.bucket_keys.lifetime,
         ..KeyServiceSettings::default()
     };
@@ -217,6 +218,11 @@ impl KeyObserver for KeyMetrics {
 
     fn cache_miss(&self) {
         self.0.key_cache_miss();
+    }
+
+    fn cache_stale(&self) {
+        self.0.key_cache_miss();
+        self.0.key_cache_stale();
     }
 
     fn cache_entries(&self, entries: u64) {

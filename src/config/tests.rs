@@ -544,20 +544,29 @@ fn a_pkcs11_token_is_a_key_provider() {
 }
 
 #[test]
+fn stale_keys_are_off_bounded_and_need_a_cache() {
+    let variable = "S3SEAL_KEYS__CACHE__SERVE_STALE_SECONDS";
+    let stale = |overrides: &[(&str, &str)]| parse(INTERFACE, overrides).unwrap().keys.cache;
+    assert_eq!(stale(&[]).serve_stale, Duration::ZERO);
+    let day = stale(&[(variable, "86400")]);
+    assert_eq!(day.serve_stale, Duration::from_hours(24));
+    let ttl = ("S3SEAL_KEYS__CACHE__TTL_SECONDS", "0");
+    for overrides in [&[(variable, "86401")][..], &[(variable, "1"), ttl]] {
+        let found = problems(INTERFACE, overrides);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let start = format!("{variable}: keys.cache.serve_stale_seconds: ");
+        assert!(found[0].starts_with(&start), "{found:?}");
+    }
+}
+
+#[test]
 fn what_this_version_cannot_do_is_refused() {
     let rule = |extra: &str| format!("[{{ buckets = [\"*\"], encryption = \"off\", {extra} }}]");
-    let cases = [
-        (
-            "S3SEAL_KEYS__CACHE__SERVE_STALE_SECONDS",
-            "1".to_owned(),
-            "keys.cache.serve_stale_seconds",
-        ),
-        (
-            "S3SEAL_UPSTREAM__EQUAL_PARTS",
-            "true".to_owned(),
-            "upstream.equal_parts",
-        ),
-    ];
+    let cases = [(
+        "S3SEAL_UPSTREAM__EQUAL_PARTS",
+        "true".to_owned(),
+        "upstream.equal_parts",
+    )];
     for (variable, value, key) in cases {
         let found = problems(INTERFACE, &[(variable, &value)]);
         assert_eq!(found.len(), 1, "{found:?}");

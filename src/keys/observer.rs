@@ -21,6 +21,9 @@ pub trait KeyObserver: Send + Sync + 'static {
     /// A provider had to unwrap.
     fn cache_miss(&self);
 
+    /// A provider had to unwrap and was away: an unwrapped key whose time was over was used.
+    fn cache_stale(&self);
+
     /// Unwrapped keys held now; reported by every maintenance and purge.
     fn cache_entries(&self, entries: u64);
 
@@ -37,6 +40,7 @@ impl KeyObserver for NoObserver {
     fn provider_call(&self, _: &'static str, _: &'static str, _: &'static str, _: f64) {}
     fn cache_hit(&self) {}
     fn cache_miss(&self) {}
+    fn cache_stale(&self) {}
     fn cache_entries(&self, _: u64) {}
     fn open_breakers(&self, _: &'static str, _: usize) {}
 }

@@ -163,6 +163,38 @@ impl KeyError {
             ) => false,
         }
     }
+
+    /// Whether the provider did not get to answer: what a key was good for may still hold then.
+    ///
+    /// A login that is refused is none of these. It is how an operator shuts the proxy out.
+    pub fn is_absence(self) -> bool {
+        match self {
+            Self::Throttled | Self::Unavailable(Outage::Timeout | Outage::Unreachable) => true,
+            Self::ContextMismatch
+            | Self::Denied
+            | Self::Destroyed
+            | Self::Disabled
+            | Self::Malformed
+            | Self::NotFound
+            | Self::Unavailable(
+                Outage::Answer
+                | Outage::Entropy
+                | Outage::Login
+                | Outage::Registry
+                | Outage::Superseded,
+            ) => false,
+        }
+    }
+
+    /// Whether the provider refuses the use of the key itself, whatever was to be unwrapped.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::Denied | Self::Destroyed | Self::Disabled | Self::NotFound => true,
+            Self::ContextMismatch | Self::Malformed | Self::Throttled | Self::Unavailable(_) => {
+                false
+            }
+        }
+    }
 }
 
 impl From<Outage> for KeyError {

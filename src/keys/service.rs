@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::keys::cache::{CacheKey, CacheSettings, KeyCache};
+use crate::keys::cache::{CacheKey, CacheSettings, Found, KeyCache, Lookup};
 use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
 use crate::keys::provider::{KeyError, KeyProvider};
@@ -175,7 +175,8 @@ impl KeyService {
             .await
     }
 
-    /// Opens a wrap, from the cache where it was opened a moment ago.
+    /// Opens a wrap, from the cache where it was opened a moment ago, or a while ago if the
+    /// provider is away and the settings allow it.
     pub async fn unwrap(&self, request: UnwrapRequest<'_>) -> Result<Arc<UnwrappedKey>, KeyError> {
         let UnwrapRequest {
             key,
@@ -188,22 +189,23 @@ impl KeyService {
         let key = key.key();
         let line = self.line_of(key)?;
         let place = CacheKey::of(&[header, envelope, &context.bytes, grant]);
+        let asking = self.cache.asking(key.into());
         let unwrap = async {
             line.call("unwrap", |provider| provider.unwrap(key, wrapped, context))
                 .await
                 .map(UnwrappedKey::new)
         };
-        let (found, hit) = self.cache.get_or_unwrap(place, key.into(), unwrap).await;
-        self.observe_lookup(hit);
-        found
+        let found = self.cache.get_even_stale(place, asking, unwrap).await;
+        self.observed(found)
     }
 
-    fn observe_lookup(&self, hit: bool) {
-        if hit {
-            self.observer.cache_hit();
-        } else {
-            self.observer.cache_miss();
+    fn observed<K>(&self, found: Found<K>) -> Result<Arc<K>, KeyError> {
+        match found.lookup {
+            Lookup::Hit => self.observer.cache_hit(),
+            Lookup::Miss => self.observer.cache_miss(),
+            Lookup::Stale => self.observer.cache_stale(),
         }
+        found.key
     }
 
     /// Moves a data key from one wrap to another: same data key, other key, version or context.

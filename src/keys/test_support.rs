@@ -56,8 +56,13 @@ impl FaultyProvider {
 
     /// The next calls fail with these, one each.
     pub(crate) fn fail(self, faults: impl IntoIterator<Item = KeyError>) -> Self {
-        self.faults.lock().unwrap().extend(faults);
+        self.fail_next(faults);
         self
+    }
+
+    /// The same, later.
+    pub(crate) fn fail_next(&self, faults: impl IntoIterator<Item = KeyError>) {
+        self.faults.lock().unwrap().extend(faults);
     }
 
     /// Every call takes at least this long.

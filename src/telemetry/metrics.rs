@@ -17,8 +17,8 @@ use prometheus::{
 
 use table::{
     AUTH_FAILURES, BUILD_INFO, BYTES, Description, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES,
-    KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_REQUESTS,
-    KEY_SECONDS, KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
+    KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE,
+    KEY_REQUESTS, KEY_SECONDS, KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
     REQUESTS_IN_FLIGHT, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
@@ -52,6 +52,7 @@ pub struct Metrics {
     key_seconds: HistogramVec,
     key_cache_hits: IntCounter,
     key_cache_misses: IntCounter,
+    key_cache_stale: IntCounter,
     key_cache_entries: IntGauge,
     key_breakers_open: IntGaugeVec,
     keyring_failures: IntCounter,
@@ -93,6 +94,7 @@ impl Metrics {
             key_seconds: histograms(registry, &KEY_SECONDS)?,
             key_cache_hits: counter(registry, &KEY_CACHE_HITS)?,
             key_cache_misses: counter(registry, &KEY_CACHE_MISSES)?,
+            key_cache_stale: counter(registry, &KEY_CACHE_STALE)?,
             key_cache_entries: gauge(registry, &KEY_CACHE_ENTRIES)?,
             key_breakers_open: gauges(registry, &KEY_BREAKERS_OPEN)?,
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
@@ -200,6 +202,11 @@ impl Metrics {
     /// An unwrapped key was not in the cache.
     pub fn key_cache_miss(&self) {
         self.key_cache_misses.inc();
+    }
+
+    /// An unwrapped key was used beyond its time: its provider was away.
+    pub fn key_cache_stale(&self) {
+        self.key_cache_stale.inc();
     }
 
     /// How many providers of a kind are left alone now.

@@ -40,7 +40,7 @@ pub struct KeyCache {
     pub ttl: Duration,
     /// Keys held at most.
     pub max_entries: u64,
-    /// How much longer they are used while their provider is down.
+    /// How much longer they are used while their provider is away; 0 is off.
     pub serve_stale: Duration,
 }
 
@@ -152,18 +152,19 @@ pub(super) fn check(table: KeysTable, check: &mut Check<'_>) -> Keys {
 }
 
 fn check_cache(table: &CacheTable, check: &mut Check<'_>) -> KeyCache {
-    let serve_stale_seconds = check.seconds(
-        "keys.cache.serve_stale_seconds",
-        table.serve_stale_seconds,
-        &SERVE_STALE_SECONDS,
-    );
-    if !serve_stale_seconds.is_zero() {
-        check.unavailable("keys.cache.serve_stale_seconds", "serving stale keys");
+    const SERVE_STALE: &str = "keys.cache.serve_stale_seconds";
+    let serve_stale = check.seconds(SERVE_STALE, table.serve_stale_seconds, &SERVE_STALE_SECONDS);
+    let ttl = check.seconds("keys.cache.ttl_seconds", table.ttl_seconds, &TTL_SECONDS);
+    if ttl.is_zero() && !serve_stale.is_zero() {
+        check.problem(
+            SERVE_STALE,
+            "keys.cache.ttl_seconds = 0 keeps no keys that could be used longer",
+        );
     }
     KeyCache {
-        ttl: check.seconds("keys.cache.ttl_seconds", table.ttl_seconds, &TTL_SECONDS),
+        ttl,
         max_entries: check.number("keys.cache.max_entries", table.max_entries, &MAX_ENTRIES),
-        serve_stale: serve_stale_seconds,
+        serve_stale,
     }
 }
 
@@ -304,6 +305,7 @@ const MAX_ENTRIES: Bounds = Bounds {
     max: 10_000_000,
     default: 10_000,
 };
+/// At most a day: while somebody keeps the provider away, no revocation is noticed.
 const SERVE_STALE_SECONDS: Bounds = Bounds {
     min: 0,
     max: 86_400,

@@ -12,10 +12,12 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use moka::Expiry;
 use moka::future::Cache;
 
+use crate::keys::cache::Spread;
 use crate::keys::entropy::{EntropyError, random_bytes};
 use crate::keys::provider::KeyError;
 use crate::keys::types::{DataKey, KeyRef, WrapContext, WrappedDataKey};
@@ -132,6 +134,7 @@ impl SealingKeys {
         let active = Cache::builder()
             .max_capacity(PLACES_MAX)
             .time_to_live(lifetime)
+            .expire_after(Spread::up_to(lifetime))
             .build();
         Self { active }
     }
@@ -166,6 +169,14 @@ impl SealingKeys {
 
     pub(super) async fn maintain(&self) {
         self.active.run_pending_tasks().await;
+    }
+}
+
+/// All buckets begin at the same moment after a restart, and would all ask for their next keys at
+/// the same moment, too.
+impl Expiry<Place, Arc<Active>> for Spread {
+    fn expire_after_create(&self, place: &Place, _: &Arc<Active>, _: Instant) -> Option<Duration> {
+        Some(self.of(place))
     }
 }
 

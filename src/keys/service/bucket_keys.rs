@@ -147,7 +147,7 @@ impl KeyService {
         if *kek.key() != bucket_key.kek {
             return Err(KeyError::Malformed);
         }
-        let key = Box::pin(self.open_bucket_key(bucket_key, logical_bucket)).await?;
+        let key = Box::pin(self.open_bucket_key(bucket_key, logical_bucket, Use::Open)).await?;
         let data_key = key.unwrap(wrapped, context)?;
         Ok(Arc::new(UnwrappedKey::new(data_key)))
     }
@@ -162,7 +162,7 @@ impl KeyService {
         let make = Box::pin(self.make_bucket_key(kek, logical_bucket));
         let sealing = &self.bucket_keys.sealing;
         let wrapped = Box::pin(sealing.get_or_make(kek, logical_bucket, make)).await?;
-        let key = Box::pin(self.open_bucket_key(&wrapped, logical_bucket)).await?;
+        let key = Box::pin(self.open_bucket_key(&wrapped, logical_bucket, Use::Seal)).await?;
         Ok(SealingBucketKey { wrapped, key })
     }
 
@@ -194,6 +194,8 @@ impl KeyService {
     ) -> Result<WrappedBucketKey, KeyError> {
         let id = *random_bytes()?;
         let context = bucket_keys::context(kek, &id, logical_bucket)?;
+        let cache = &self.bucket_keys.opened;
+        let asking = cache.asking(kek.into());
         let fresh = self.generate(kek, &context).await?;
         let made = WrappedBucketKey {
             id,
@@ -209,8 +211,7 @@ impl KeyService {
         // The first use needs no unwrap.
         let place = place(&made, &context);
         let opened = async { Ok(BucketKey::new(id, fresh.data_key)) };
-        let cache = &self.bucket_keys.opened;
-        cache.get_or_unwrap(place, kek.into(), opened).await.0?;
+        cache.get_or_unwrap(place, asking, opened).await.key?;
         Ok(made)
     }
 
@@ -218,6 +219,7 @@ impl KeyService {
         &self,
         bucket_key: &WrappedBucketKey,
         logical_bucket: &str,
+        purpose: Use,
     ) -> Result<Arc<BucketKey>, KeyError> {
         let (kek, id) = (&bucket_key.kek, bucket_key.id);
         let context = bucket_key.context(logical_bucket)?;
@@ -230,10 +232,21 @@ impl KeyService {
         };
         let place = place(bucket_key, &context);
         let cache = &self.bucket_keys.opened;
-        let (found, hit) = cache.get_or_unwrap(place, kek.into(), opened).await;
-        self.observe_lookup(hit);
-        found
+        let asking = cache.asking(kek.into());
+        self.observed(match purpose {
+            Use::Open => cache.get_even_stale(place, asking, opened).await,
+            Use::Seal => cache.get_or_unwrap(place, asking, opened).await,
+        })
     }
+}
+
+/// What a bucket key is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Data keys of objects that are there.
+    Open,
+    /// New data keys: no provider, no write, however long outdated keys may still be read with.
+    Seal,
 }
 
 /// Never by the id alone: it says nothing about the bytes of the wrap.

@@ -105,6 +105,10 @@ impl KeyObserver for Recorder {
         self.note("miss".to_owned());
     }
 
+    fn cache_stale(&self) {
+        self.note("stale".to_owned());
+    }
+
     fn cache_entries(&self, entries: u64) {
         self.note(format!("entries {entries}"));
     }

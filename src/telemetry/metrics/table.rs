@@ -36,7 +36,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 18] = [
+pub const ALL: [Description; 19] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -50,6 +50,7 @@ pub const ALL: [Description; 18] = [
     KEY_SECONDS,
     KEY_CACHE_HITS,
     KEY_CACHE_MISSES,
+    KEY_CACHE_STALE,
     KEY_CACHE_ENTRIES,
     KEY_BREAKERS_OPEN,
     KEYRING_FAILURES,
@@ -166,6 +167,14 @@ pub(super) const KEY_CACHE_MISSES: Description = Description {
     name: "s3seal_key_cache_misses_total",
     kind: Kind::Counter,
     help: "Unwrapped keys not found in the cache",
+    labels: &[],
+    unit: "look-ups",
+    stability: Stability::Stable,
+};
+pub(super) const KEY_CACHE_STALE: Description = Description {
+    name: "s3seal_key_cache_stale_total",
+    kind: Kind::Counter,
+    help: "Unwrapped keys used beyond their time because their provider was away",
     labels: &[],
     unit: "look-ups",
     stability: Stability::Stable,

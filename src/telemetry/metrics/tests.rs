@@ -27,6 +27,7 @@ fn used() -> Metrics {
     metrics.key_request("local", "unwrap", "ok", Duration::from_micros(50));
     metrics.key_cache_hit();
     metrics.key_cache_miss();
+    metrics.key_cache_stale();
     metrics.key_cache_entries(7);
     metrics.key_breakers_open("transit", 1);
     metrics.plaintext_read();
@@ -58,6 +59,7 @@ fn what_is_counted_is_rendered() {
         "s3seal_key_seconds_bucket{call=\"unwrap\",provider=\"local\",le=\"0.0001\"} 1",
         "s3seal_key_cache_hits_total 1",
         "s3seal_key_cache_misses_total 1",
+        "s3seal_key_cache_stale_total 1",
         "s3seal_key_cache_entries 7",
         "s3seal_key_breakers_open{provider=\"transit\"} 1",
         "s3seal_plaintext_reads_total 1",

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::keys::cache::CacheSettings;
 
 const UNREACHABLE: KeyError = KeyError::Unavailable(Outage::Unreachable);
 const TIMEOUT: KeyError = KeyError::Unavailable(Outage::Timeout);
@@ -143,4 +144,49 @@ async fn callers_that_give_up_early_do_not_keep_the_breaker_from_opening() {
         let _gave_up = tokio::time::timeout(Duration::from_millis(10), call).await;
     }
     assert_eq!(provider.calls(), 10);
+}
+
+#[tokio::test]
+async fn stale_keys_open_objects_and_seal_none() {
+    let home = Home::with(&["one"]);
+    let recorder = Arc::new(Recorder::default());
+    let away = [UNREACHABLE; 6];
+    let cache = CacheSettings::new(Duration::from_millis(100), 10).unwrap();
+    let settings = KeyServiceSettings {
+        cache: cache.serve_stale(Duration::from_mins(1)),
+        ..KeyServiceSettings::default()
+    };
+    let provider = Arc::new(FaultyProvider::new(Arc::clone(&home.provider) as Arc<_>));
+    let setup = home.setup_with("a", provider.clone());
+    let service = KeyService::new(vec![setup], settings, recorder.clone()).unwrap();
+    let stored = stored(&service, "one").await;
+    service.unwrap(stored.request(b"")).await.unwrap();
+    let kek = stored.key.key();
+    let sealing = service.sealing_bucket_key(kek, "photos").await.unwrap();
+    let context = context("object");
+    let wrapped = sealing.key.wrap(&stored.data_key, &context).unwrap();
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    recorder.take();
+    provider.fail_next(away);
+    let opened = service.unwrap(stored.request(b"")).await.unwrap();
+    assert_eq!(opened.data_key().expose(), stored.data_key.expose());
+    let by_bucket_key = service
+        .unwrap_by_bucket_key(
+            &stored.key,
+            &sealing.wrapped,
+            "photos",
+            (&wrapped, &context),
+        )
+        .await
+        .unwrap();
+    assert_eq!(by_bucket_key.data_key().expose(), stored.data_key.expose());
+    let stale = recorder.take();
+    assert_eq!(stale.iter().filter(|note| *note == "stale").count(), 2);
+    provider.fail_next([UNREACHABLE; 3]);
+    let refused = service.sealing_bucket_key(kek, "photos").await;
+    assert_eq!(refused.err(), Some(UNREACHABLE));
+    service.maintain().await;
+    let told = recorder.take();
+    assert!(told.contains(&"local 1 open".to_owned()), "{told:?}");
+    assert!(told.contains(&"entries 2".to_owned()), "{told:?}");
 }
