@@ -32,6 +32,7 @@ mod layering;
 mod model;
 mod multipart;
 mod objects;
+mod outages;
 mod providers;
 mod recovery;
 mod redaction;

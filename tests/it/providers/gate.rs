@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::tls::Certified;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What happens to requests.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,7 @@ pub enum Mode {
 #[derive(Clone)]
 pub struct Gate {
     pub address: SocketAddr,
+    behind: SocketAddr,
     state: Arc<State>,
 }
 
@@ -46,6 +48,7 @@ struct State {
     mode: Mutex<Mode>,
     seen: Mutex<BTreeMap<String, usize>>,
     passed: Mutex<Vec<(String, Bytes)>>,
+    serving: Mutex<Option<AbortHandle>>,
 }
 
 impl Gate {
@@ -63,19 +66,41 @@ impl Gate {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::<State>::default();
+        // An address that nobody connects from: its port is still free after a kill.
+        let listener = TcpListener::bind(("127.0.0.3", 0)).await.unwrap();
         let gate = Self {
-            address,
-            state: Arc::clone(&state),
+            address: listener.local_addr().unwrap(),
+            behind,
+            state: Arc::default(),
         };
+        gate.serve(listener);
+        gate
+    }
+
+    /// Nobody listens any more, and every connection breaks.
+    pub fn kill(&self) {
+        let serving = self.state.serving.lock().unwrap().take();
+        serving.expect("a gate that serves").abort();
+    }
+
+    /// Listens again where it did.
+    pub async fn revive(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.serve(listener);
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let (state, behind) = (Arc::clone(&self.state), self.behind);
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (state, client, tls) = (Arc::clone(&state), client.clone(), tls.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (state, client) = (Arc::clone(&state), client.clone());
                     async move { state.handle(request, &client, behind).await }
                 });
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     let Some(tls) = tls else {
                         let _ = server.serve_connection(TokioIo::new(stream), service).await;
@@ -87,7 +112,7 @@ impl Gate {
                 });
             }
         });
-        gate
+        *self.state.serving.lock().unwrap() = Some(serving.abort_handle());
     }
 
     /// What happens from now on.

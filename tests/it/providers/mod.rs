@@ -1,9 +1,9 @@
 //! Every kind of key provider against the real thing: the contract, and what is its own.
 
 mod aws_kms;
-mod bao;
+pub mod bao;
 mod contract;
-mod gate;
+pub mod gate;
 mod hsm;
 mod kubernetes;
 mod local;
