@@ -15,17 +15,18 @@ const ROOMS: &[(&str, &str)] = &[
     ("keys::wrap", "keys::types secret"),
     ("keys::policy", "keys::types secret"),
     ("format", "keys::types secret"),
+    ("s3ec", "keys::types secret"),
     ("auth", "s3 secret"),
     // What was configured, as data; the rooms above import their own part of it.
-    ("config", "keys::types secret"),
+    ("config", "keys::types s3ec secret"),
     // A leaf: it is handed in, and knows nobody. Keys report to a trait instead.
     ("telemetry", "config::log"),
     ("keys", "config::keys format keys::policy keys::types keys::wrap secret"),
     ("body", "auth format s3 telemetry"),
     ("upstream", "body config::upstream s3 secret telemetry"),
-    ("error", "auth body format keys keys::policy keys::types keys::wrap s3 upstream"),
+    ("error", "auth body format keys keys::policy keys::types keys::wrap s3 s3ec upstream"),
     ("ops", "auth body config::clients config::place config::rules error format keys keys::policy keys::types \
-             keys::wrap s3 secret telemetry upstream"),
+             keys::wrap s3 s3ec secret telemetry upstream"),
     ("bulk", "body config::rules error format keys keys::policy keys::types keys::wrap s3 secret \
               telemetry upstream"),
     // Sockets, and nothing of S3: what handles a request is a trait.
@@ -41,6 +42,7 @@ const PURE: &[&str] = &[
     "secret",
     "s3",
     "format",
+    "s3ec",
     "auth",
     "keys::types",
     "keys::wrap",
