@@ -52,6 +52,7 @@ pub(super) async fn key_service(
                     name: token.name.clone(),
                     served: provider.served(),
                     provider: Arc::new(provider),
+                    foreign: None,
                 }
             }
             Provider::Transit(transit) => {
@@ -61,6 +62,7 @@ pub(super) async fn key_service(
                     name: transit.name.clone(),
                     served: provider.served(),
                     provider: Arc::new(provider),
+                    foreign: None,
                 }
             }
         });
@@ -111,10 +113,12 @@ async fn aws_kms(config: &AwsKmsConfig) -> Result<ProviderSetup, StartError> {
         name: config.name.clone(),
         source,
     })?;
+    let provider = Arc::new(provider);
     Ok(ProviderSetup {
         name: config.name.clone(),
         served: provider.served(),
-        provider: Arc::new(provider),
+        foreign: Some(provider.clone()),
+        provider,
     })
 }
 
@@ -132,6 +136,7 @@ fn local_setup(keyring: &Keyring) -> ProviderSetup {
         name: keyring.name.clone(),
         served: keyring.provider.served(),
         provider: keyring.provider.clone(),
+        foreign: None,
     }
 }
 
@@ -153,6 +158,7 @@ impl Unasked {
             name: name.to_owned(),
             served: keys.iter().map(served).collect(),
             provider: Arc::new(Self(kind)),
+            foreign: None,
         }
     }
 }

@@ -172,6 +172,7 @@ mod tests {
             name: keyring.name.clone(),
             served: keyring.provider.served(),
             provider: keyring.provider.clone(),
+            foreign: None,
         });
         let keys = KeyService::new(
             setups.collect(),

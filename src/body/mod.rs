@@ -23,7 +23,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use thiserror::Error;
 
+use self::room::Share;
 use crate::auth::PayloadError;
+use crate::format::CHUNK_LEN;
 use crate::format::OpenError;
 use crate::format::SealError;
 use crate::s3::form::FormError;
@@ -95,6 +97,14 @@ impl Body {
         })
     }
 
+    /// Bytes that are all there, with the room that they take until the last of them has left.
+    pub fn held(bytes: Bytes, share: Share) -> Self {
+        Self::new(Held {
+            bytes,
+            _share: share,
+        })
+    }
+
     /// Any other body.
     pub fn new(body: impl HttpBody<Data = Bytes, Error = BodyError> + Send + 'static) -> Self {
         Self(UnsyncBoxBody::new(body))
@@ -145,6 +155,34 @@ impl HttpBody for Chunks {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // In pieces: whoever takes one may copy it.
+        let len = self.bytes.len().min(CHUNK_LEN);
+        let piece = self.bytes.split_to(len);
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 

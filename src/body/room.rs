@@ -1,6 +1,6 @@
 //! Room for what is large in memory. The chunks of a part above 64 MiB have up to 8 MiB, and a request holds three
-//! of them at most; a short form is held as a whole. All requests together take no more than is
-//! configured, and others wait.
+//! of them at most; a short form is held as a whole, and so is a body with one tag at its end.
+//! All requests together take no more than is configured, and others wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,11 @@ impl Room {
     pub async fn to_open(&self, chunk_len: usize) -> Option<Share> {
         let share = share(&self.opening, held(chunk_len), PATIENCE).await?;
         Some(Share { chunk_len, ..share })
+    }
+
+    /// Waits for room to hold a whole body that is opened at once; `None` if there is none for long.
+    pub async fn to_open_whole(&self, len: usize) -> Option<Share> {
+        share(&self.opening, len, PATIENCE).await
     }
 
     /// Waits for room to seal chunks of this length; `None` if there is none for long.

@@ -136,7 +136,7 @@ fn newest(args: &Args, embedded: WrappedBucketKey) -> Result<WrappedBucketKey, C
     };
     let in_folder = path.is_dir();
     let path = if in_folder {
-        path.join(registry::name(&embedded.id))
+        path.join(registry::name(&args.bucket, &embedded.id))
     } else {
         path.clone()
     };

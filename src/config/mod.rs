@@ -15,6 +15,7 @@ pub mod listen;
 pub mod log;
 pub mod place;
 pub mod rules;
+pub mod s3ec;
 pub mod uploads;
 pub mod upstream;
 
@@ -123,6 +124,9 @@ impl Config {
         }
         if let (Some(listen), Some(clients)) = (&listen, &clients) {
             listen::check_exposure(listen, clients.is_empty(), check);
+        }
+        if let Some(crypto) = &crypto {
+            rules::check_memory(&rules, crypto.chunk_memory, check);
         }
         if let (Some(keys), Some(clients)) = (&keys, &clients) {
             clients::check_keys(clients, &keys.managed, check);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::glob::{self, BucketGlob};
 use super::keys::Keys;
 use super::problem::Check;
+use super::s3ec::{self, S3EncryptionClient, S3EncryptionClientTable};
 use crate::keys::types::{Binding, Mode};
 
 /// The rules in their order.
@@ -53,6 +54,8 @@ pub struct Rule {
     pub logical_bucket: Option<String>,
     /// Whether an empty object without metadata whose key ends in `/` is served.
     pub directory_markers: Permission,
+    /// What the Amazon S3 Encryption Client wrote is read; not at all where `None`.
+    pub s3_encryption_client: Option<S3EncryptionClient>,
 }
 
 /// What happens to objects whose writer asks for nothing.
@@ -175,6 +178,7 @@ struct RuleTable {
     anonymous: Option<Permission>,
     logical_bucket: Option<String>,
     directory_markers: Option<Permission>,
+    s3_encryption_client: Option<S3EncryptionClientTable>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -215,6 +219,16 @@ pub(super) fn check(value: Option<Value>, keys: Option<&Keys>, check: &mut Check
         );
     }
     Rules(rules)
+}
+
+/// Checks what is only known once all of the file is read.
+pub(super) fn check_memory(rules: &Rules, chunk_memory: usize, check: &mut Check<'_>) {
+    for (index, rule) in rules.iter().enumerate() {
+        if let Some(reading) = &rule.s3_encryption_client {
+            let key = format!("rules[{index}].s3_encryption_client");
+            s3ec::check_memory(&key, reading, chunk_memory, check);
+        }
+    }
 }
 
 impl Rule {
@@ -292,6 +306,9 @@ fn rule(key: &str, table: RuleTable, keys: &Keys, check: &mut Check<'_>) -> Rule
         anonymous: table.anonymous.unwrap_or(Permission::Deny),
         logical_bucket: table.logical_bucket,
         directory_markers: table.directory_markers.unwrap_or(Permission::Allow),
+        s3_encryption_client: table
+            .s3_encryption_client
+            .map(|table| s3ec::check(&format!("{key}.s3_encryption_client"), table, check)),
     };
     rule.accept_keys = accept_keys(key, &rule, table.accept_keys, keys, check);
     rule

@@ -20,6 +20,7 @@ use crate::s3::form::FormError;
 use crate::s3::headers::HeaderError as RequestHeaderError;
 use crate::s3::sse::SseError;
 use crate::s3::target::TargetError;
+use crate::s3ec::S3ecError;
 use crate::upstream::UpstreamError;
 
 /// Who has to do something about a failure; also a log field.
@@ -169,6 +170,9 @@ pub enum StoredError {
     /// Bytes that do not verify.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// An object of the S3 Encryption Client that is not opened.
+    #[error(transparent)]
+    ClientEncrypted(#[from] S3ecError),
 }
 
 impl StoredError {
@@ -182,7 +186,25 @@ impl StoredError {
             Self::Header(_) => "header",
             Self::Size(_) => "size",
             Self::Open(_) => "body",
+            Self::ClientEncrypted(error) => client_encrypted_kind(*error),
         }
+    }
+}
+
+/// The kinds of our own objects' failures that are closest.
+fn client_encrypted_kind(error: S3ecError) -> &'static str {
+    match error {
+        S3ecError::Body => "body",
+        S3ecError::Commitment => "header",
+        S3ecError::Key => "unwrap",
+        S3ecError::Legacy => "plaintext",
+        S3ecError::Size => "size",
+        S3ecError::Doubled
+        | S3ecError::Malformed(_)
+        | S3ecError::Missing(_)
+        | S3ecError::Mixed
+        | S3ecError::Repeated(_)
+        | S3ecError::Unsupported => "metadata",
     }
 }
 
@@ -326,11 +348,19 @@ fn stored_to_s3(error: &StoredError) -> S3Error {
             ErrorCode::AccessDenied,
             "The stored object is not encrypted, and the rule for this bucket refuses to serve it.",
         ),
+        StoredError::ClientEncrypted(S3ecError::Legacy | S3ecError::Unsupported) => {
+            S3Error::with_message(
+                ErrorCode::AccessDenied,
+                "The stored object was written by the Amazon S3 Encryption Client in a mode that \
+                 is not read here.",
+            )
+        }
         StoredError::Unwrap(error) => key_to_s3(*error),
         StoredError::Metadata(_)
         | StoredError::Policy(_)
         | StoredError::Header(_)
         | StoredError::Size(_)
+        | StoredError::ClientEncrypted(_)
         | StoredError::Open(_) => S3Error::with_message(
             ErrorCode::InternalError,
             "The stored object failed its integrity check.",

@@ -50,7 +50,7 @@ pub mod unwrapped;
 pub use self::{
     cache::{CacheSettings, CacheSettingsError},
     observer::KeyObserver,
-    provider::{KeyError, KeyProvider, Outage},
+    provider::{ForeignWraps, KeyError, KeyProvider, Outage},
     service::{
         KeyService, KeyServiceSettings, ProbeError, ProbeFailure, ProviderSetup, RouteError,
         ServedKey, UnwrapRequest,

@@ -1,5 +1,7 @@
 //! The provider seam: what every home of key-encryption keys can do, and how it may fail.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use thiserror::Error;
 
@@ -57,6 +59,20 @@ pub trait KeyProvider: Send + Sync + 'static {
 
     /// Whether the provider could serve a request now. Cheap: readiness asks often.
     async fn probe(&self) -> Result<(), KeyError>;
+}
+
+/// A provider whose keys also open what another program wrapped, bound to pairs of its own.
+///
+/// Apart from [`KeyProvider`], since only AWS KMS has wraps of that kind.
+#[async_trait]
+pub trait ForeignWraps: Send + Sync + 'static {
+    /// Opens such a wrap by the key with this canonical id, which is named in the call.
+    async fn unwrap_foreign(
+        &self,
+        id: &str,
+        wrapped: &WrappedDataKey,
+        context: &BTreeMap<String, String>,
+    ) -> Result<DataKey, KeyError>;
 }
 
 /// Why a key could not be used; each variant says who is at fault.

@@ -8,11 +8,12 @@ use thiserror::Error;
 use crate::keys::cache::{CacheKey, CacheSettings, Found, KeyCache, Lookup};
 use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
-use crate::keys::provider::{KeyError, KeyProvider};
+use crate::keys::provider::{ForeignWraps, KeyError, KeyProvider};
 use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
 use crate::keys::unwrapped::UnwrappedKey;
 
 mod bucket_keys;
+mod foreign;
 mod line;
 mod routes;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 use self::bucket_keys::BucketKeys;
 pub use self::bucket_keys::{CurrentWrap, SealingBucketKey};
+pub use self::foreign::ForeignUnwrap;
 use self::line::Line;
 
 pub use routes::{RouteError, ServedKey};
@@ -31,6 +33,8 @@ pub struct ProviderSetup {
     pub name: String,
     /// The provider.
     pub provider: Arc<dyn KeyProvider>,
+    /// The same, where it also opens what other programs wrapped.
+    pub foreign: Option<Arc<dyn ForeignWraps>>,
     /// The keys that may be used; others that it might know are never asked for.
     pub served: Vec<ServedKey>,
 }
@@ -65,6 +69,8 @@ impl Default for KeyServiceSettings {
 /// Wraps and unwraps data keys through whichever provider has the key.
 pub struct KeyService {
     lines: Vec<Line>,
+    /// In the order of `lines`.
+    foreign: Vec<Option<Arc<dyn ForeignWraps>>>,
     routes: Routes,
     cache: KeyCache<UnwrappedKey>,
     bucket_keys: BucketKeys,
@@ -97,6 +103,7 @@ impl KeyService {
         observer: Arc<dyn KeyObserver>,
     ) -> Result<Self, RouteError> {
         let mut lines = Vec::with_capacity(setups.len());
+        let mut foreign = Vec::with_capacity(setups.len());
         let mut served = Vec::with_capacity(setups.len());
         for setup in setups {
             served.push(Served {
@@ -106,9 +113,11 @@ impl KeyService {
             });
             let (observer, timeout) = (Arc::clone(&observer), settings.provider_timeout);
             lines.push(Line::new(setup.name, setup.provider, observer, timeout));
+            foreign.push(setup.foreign);
         }
         Ok(Self {
             lines,
+            foreign,
             routes: Routes::new(served, settings.default, settings.managed)?,
             cache: KeyCache::new(settings.cache),
             bucket_keys: BucketKeys::new(settings.cache, settings.bucket_key_lifetime),

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::context::{Cx, S3Request};
 use super::incoming::insert_text;
 use super::policy::ResolvedRule;
+use super::s3ec;
 use crate::config::rules::{Encryption, Rule};
 use crate::error::Error;
 use crate::format::FreshContentKey;
@@ -63,6 +64,7 @@ pub fn check_read(request: &S3Request) -> Result<(), Error> {
 
 /// Decides before a byte of the body is read; a provider is asked only for what may be used.
 pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<Plan, Error> {
+    s3ec::check_write(request, rule)?;
     let asked = SseRequest::parse(&request.headers)?;
     let (mode, name, context, bucket_key) = match asked {
         SseRequest::None => match own_mode(rule)? {

@@ -15,6 +15,7 @@ use super::read::{
     Unsatisfiable, Wanted, content_length, if_range_holds, set_content_range, settled,
     show_checksum, stream, unsatisfiable, upstream_read, wants_checksum,
 };
+use super::s3ec;
 use super::segmented::{self, Object};
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
@@ -26,7 +27,9 @@ use crate::format::single::{SingleRange, StoredRange, stored_span, stored_suffix
 use crate::format::sizes::single_plaintext_len;
 use crate::format::{CHUNK_LEN, TAG_LEN, TRAILER_LEN};
 use crate::format::{ContentKey, Layout, Metadata, Opener};
+use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
+use crate::s3ec::Metadata as ClientMetadata;
 
 /// See the module.
 pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
@@ -69,7 +72,11 @@ async fn read(
         StatusCode::RANGE_NOT_SATISFIABLE => {
             match unsatisfiable(cx, request, rule, wanted).await? {
                 Unsatisfiable::Changed(head) => incoming::relay(cx, head).await,
-                Unsatisfiable::Plaintext => plaintext_part(cx, request).await,
+                Unsatisfiable::Plaintext => plaintext_part(cx, request, rule).await,
+                Unsatisfiable::ClientEncrypted(metadata) => {
+                    let reading = client_encrypted(cx, request, rule, wanted, (&metadata, None));
+                    Box::pin(reading).await
+                }
                 Unsatisfiable::NotWanted => Box::pin(read(cx, request, rule, Wanted::Whole)).await,
                 Unsatisfiable::Segmented(head, metadata) => {
                     let stored_len = content_length(head.headers())?;
@@ -168,6 +175,11 @@ async fn serve(
     let metadata =
         match stored::recognise(cx, request, rule, response.headers(), arrived.stored_len)? {
             Stored::Sealed(metadata) => metadata,
+            Stored::ClientEncrypted(metadata) => {
+                let whole = arrived.is_whole().then_some(response);
+                let reading = client_encrypted(cx, request, rule, wanted, (&metadata, whole));
+                return Box::pin(reading).await;
+            }
             Stored::DirectoryMarker => {
                 wanted.resolve(0)?;
                 return Ok(directory_marker(cx, response.headers()));
@@ -175,7 +187,7 @@ async fn serve(
             Stored::Plaintext if wanted == Wanted::Whole => {
                 return incoming::relay(cx, response).await;
             }
-            Stored::Plaintext => return plaintext_part(cx, request).await,
+            Stored::Plaintext => return plaintext_part(cx, request, rule).await,
         };
     if metadata.header.prefix().layout() == Layout::Segmented {
         let upstream = response.headers().clone();
@@ -239,6 +251,31 @@ async fn serve_all(
     match response.status() {
         StatusCode::OK => serve(cx, request, rule, wanted, response).await,
         _ => incoming::relay(cx, response).await,
+    }
+}
+
+/// Serves an object of the S3 Encryption Client; `whole` is the answer that carries all of it, if
+/// there is one.
+async fn client_encrypted(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+    (metadata, whole): (&ClientMetadata, Option<Response<Received>>),
+) -> Result<Response<Body>, Error> {
+    if let Some(whole) = whole {
+        return s3ec::serve(cx, request, rule, wanted, (metadata, whole)).await;
+    }
+    let whole = ask(cx, request, None).await?;
+    if whole.status() != StatusCode::OK {
+        return incoming::relay(cx, whole).await;
+    }
+    let stored_len = content_length(whole.headers())?;
+    match stored::recognise(cx, request, rule, whole.headers(), stored_len)? {
+        Stored::ClientEncrypted(metadata) => {
+            s3ec::serve(cx, request, rule, wanted, (&metadata, whole)).await
+        }
+        Stored::Sealed(_) | Stored::DirectoryMarker | Stored::Plaintext => Err(Error::Changed),
     }
 }
 
@@ -375,7 +412,11 @@ impl Opening<'_> {
 
 /// An object that is not encrypted, with the range the client asked for: the one we asked for was
 /// for an encrypted object.
-async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
+async fn plaintext_part(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+) -> Result<Response<Body>, Error> {
     let mut upstream = upstream_read(request, Method::GET);
     upstream.query.clone_from(&request.query);
     for name in [RANGE, http::header::IF_RANGE] {
@@ -384,18 +425,17 @@ async fn plaintext_part(cx: &Cx, request: &S3Request) -> Result<Response<Body>, 
         }
     }
     let response = cx.upstream.send(upstream).await?;
-    let pairs = response
-        .headers()
+    let headers = response.headers();
+    let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let is_sealed = Metadata::parse(pairs).map_err(StoredError::from)?.is_some();
+    let is_read = rule.rule.s3_encryption_client.is_some();
     // Overwritten by an encrypted one meanwhile: ciphertext never leaves.
-    match Metadata::parse(pairs).map_err(StoredError::from)? {
-        None => incoming::relay(cx, response).await,
-        Some(_) => Err(crate::s3::error_code::S3Error::new(
-            crate::s3::error_code::ErrorCode::OperationAborted,
-        )
-        .into()),
+    if is_sealed || is_read && s3ec::has_metadata(headers) {
+        return Err(S3Error::new(ErrorCode::OperationAborted).into());
     }
+    incoming::relay(cx, response).await
 }
 
 fn directory_marker(cx: &Cx, upstream: &HeaderMap) -> Response<Body> {

@@ -6,12 +6,14 @@ use hyper::Response;
 
 use super::context::{Cx, S3Request};
 use super::encryption::{self, ShowContext};
+use super::get_object;
 use super::incoming::{self, respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use super::read::{
     Wanted, announced_size, content_length, if_range_holds, set_content_range, settled,
     show_checksum, upstream_read, wants_checksum,
 };
+use super::s3ec;
 use super::segmented::Object;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
@@ -22,6 +24,7 @@ use crate::format::Metadata;
 use crate::format::TRAILER_LEN;
 use crate::format::single::open_trailer;
 use crate::s3::range::ContentRange;
+use crate::s3ec::plaintext_len;
 
 /// See the module.
 pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
@@ -87,6 +90,11 @@ async fn head(
                 let wanted = in_force(request, wanted, response.headers());
                 return object.describe(wanted, headers).await;
             }
+        }
+        Stored::ClientEncrypted(metadata) => {
+            s3ec::admit(request, rule, &metadata)?;
+            s3ec::strip(&mut headers);
+            plaintext_len(stored_len).map_err(StoredError::from)?
         }
         // Only the upstream knows of its parts.
         Stored::Plaintext if matches!(wanted, Wanted::Part(_)) => {
@@ -188,10 +196,28 @@ async fn with_trailer(
             }
             size.unwrap_or_default()
         }
+        Stored::ClientEncrypted(_) if rule.rule.verify_sizes => {
+            return client_encrypted_proven(cx, request, rule).await;
+        }
+        Stored::ClientEncrypted(metadata) => {
+            s3ec::admit(request, rule, &metadata)?;
+            s3ec::strip(&mut headers);
+            plaintext_len(stored_len).map_err(StoredError::from)?
+        }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };
     set_plaintext_len(&mut headers, size);
     Ok(respond(StatusCode::OK, headers, Body::empty()))
+}
+
+/// Nothing short of all of such an object proves its size.
+async fn client_encrypted_proven(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+) -> Result<Response<Body>, Error> {
+    let read = Box::pin(get_object::read_again(cx, request, rule, Wanted::Whole)).await?;
+    Ok(read.map(|_body| Body::empty()))
 }
 
 /// Opens the trailer, which proves the size as well, and shows the checksum it holds.

@@ -29,6 +29,7 @@ pub mod read;
 pub mod refuse;
 pub mod report;
 pub mod rewrapped;
+pub mod s3ec;
 pub mod segmented;
 pub mod store;
 pub mod stored;

@@ -10,7 +10,7 @@ use crate::config::clients::Client;
 use crate::config::rules::{Encryption, Rule, Rules};
 use crate::keys::policy::{AcceptedKeys, KeyId, OpenPolicy};
 use crate::keys::service::KeyService;
-use crate::keys::types::KeyRef;
+use crate::keys::types::{KeyRef, ProviderKind};
 use crate::upstream::credentials::CredentialSource;
 
 /// The rules, first match first.
@@ -28,6 +28,8 @@ pub struct ResolvedRule {
     pub rule: Rule,
     /// What an envelope must say to be opened here.
     pub open: OpenPolicy,
+    /// Keys of AWS KMS that open what the S3 Encryption Client wrote here.
+    pub s3ec_keys: Vec<KeyId>,
     named: HashSet<KeyId>,
 }
 
@@ -63,6 +65,7 @@ impl RuleBook {
                     accepted: AcceptedKeys::new(keys.managed_key(), accepted),
                     least_binding: rule.binding,
                 },
+                s3ec_keys: s3ec_keys(rule, keys, &place)?,
                 named: resolve(&rule.keys, keys, &format!("{place}.keys"))?,
                 rule: rule.clone(),
             })
@@ -151,15 +154,33 @@ impl Caller {
 
     /// Whether this caller may use a named key.
     pub fn may_use(&self, key: &KeyRef) -> bool {
-        self.keys
-            .as_ref()
-            .is_none_or(|keys| keys.contains(&key.into()))
+        self.may_use_any_version(&key.into())
+    }
+
+    /// As [`Self::may_use`].
+    pub fn may_use_any_version(&self, key: &KeyId) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 
     /// Equal for callers with the same rights to keys.
     pub fn grant(&self) -> &[u8] {
         &self.grant
     }
+}
+
+/// In the order of the configuration, which is the one they are tried in.
+fn s3ec_keys(rule: &Rule, keys: &KeyService, place: &str) -> Result<Vec<KeyId>, UnknownKey> {
+    let reading = rule.s3_encryption_client.iter();
+    let names = reading.flat_map(|reading| &reading.kms_keys);
+    let resolved = names.map(|name| {
+        let found = keys.resolve(name);
+        let of_kms = found.filter(|key| key.provider == ProviderKind::AwsKms);
+        of_kms.ok_or_else(|| UnknownKey {
+            place: format!("{place}.s3_encryption_client.kms_keys (of aws-kms providers)"),
+            name: name.clone(),
+        })
+    });
+    resolved.collect()
 }
 
 fn resolve(names: &[String], keys: &KeyService, place: &str) -> Result<HashSet<KeyId>, UnknownKey> {

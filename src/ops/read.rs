@@ -10,6 +10,7 @@ use super::context::{Cx, S3Request};
 use super::incoming::insert_text;
 use super::outgoing::{self, BodyHeaders};
 use super::policy::ResolvedRule;
+use super::s3ec;
 use super::store::slow_down;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
@@ -28,6 +29,7 @@ use crate::s3::headers::{X_AMZ_CHECKSUM_MODE, X_AMZ_CHECKSUM_TYPE};
 use crate::s3::query::Query;
 use crate::s3::range::{ByteRange, ResolvedRange};
 use crate::s3::uri;
+use crate::s3ec::{Metadata as ClientMetadata, plaintext_len};
 use crate::upstream::request::UpstreamRequest;
 
 /// What a client wants of an object.
@@ -254,6 +256,14 @@ pub async fn unsatisfiable(
             }
             single_plaintext_len(stored_len).map_err(StoredError::from)?
         }
+        Stored::ClientEncrypted(metadata) => {
+            let size = plaintext_len(stored_len).map_err(StoredError::from)?;
+            s3ec::admit(request, rule, &metadata)?;
+            if wanted.resolve(size).is_ok() {
+                return Ok(Unsatisfiable::ClientEncrypted(metadata));
+            }
+            size
+        }
         // We asked for the range that an encrypted object would have.
         Stored::Plaintext if wanted.resolve(stored_len).is_ok() => {
             return Ok(Unsatisfiable::Plaintext);
@@ -270,6 +280,8 @@ pub async fn unsatisfiable(
 pub enum Unsatisfiable {
     /// The object is no longer what it was a moment ago: this is the upstream's last word.
     Changed(Response<Received>),
+    /// It is of the S3 Encryption Client, and has the range.
+    ClientEncrypted(Box<ClientMetadata>),
     /// The object is not encrypted, and the range is one of it.
     Plaintext,
     /// `If-Range` names another object: all of this one is wanted.

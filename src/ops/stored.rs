@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::context::{Cx, S3Request};
 use super::policy::ResolvedRule;
+use super::s3ec;
 use crate::config::rules::Encryption;
 use crate::error::{CustomerKeyRefusal, Error, StoredError};
 use crate::format::{ContentHeader, ContentKey, KeyEnvelope, Metadata, Wrapped};
@@ -17,11 +18,14 @@ use crate::keys::service::{CurrentWrap, UnwrapRequest};
 use crate::keys::types::{Mode, WrapContext};
 use crate::keys::unwrapped::UnwrappedKey;
 use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3ec::Metadata as ClientMetadata;
 
 /// What is stored under a key.
 pub enum Stored {
     /// One of ours.
     Sealed(Box<Metadata>),
+    /// One of the Amazon S3 Encryption Client, and the rule has such read.
+    ClientEncrypted(Box<ClientMetadata>),
     /// An empty object whose key ends in `/`: consoles make such folders.
     DirectoryMarker,
     /// Not encrypted, and the rule allows to serve it.
@@ -39,7 +43,11 @@ pub fn recognise(
     let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    match Metadata::parse(pairs).map_err(StoredError::from)? {
+    let ours = Metadata::parse(pairs).map_err(StoredError::from)?;
+    if let Some(theirs) = s3ec::recognise(rule, headers, ours.is_some(), stored_len)? {
+        return Ok(Stored::ClientEncrypted(Box::new(theirs)));
+    }
+    match ours {
         // Nothing of ours is empty: the shortest body is 144 bytes.
         Some(_) if stored_len == 0 => Err(StoredError::Plaintext.into()),
         Some(metadata) => Ok(Stored::Sealed(Box::new(metadata))),
@@ -142,14 +150,18 @@ pub async fn authorise<'a>(
         (Mode::NamedKey, Some(caller)) if !caller.may_use(kek) => {
             Err(S3Error::new(ErrorCode::AccessDenied).into())
         }
-        (Mode::NamedKey, None) => Err(S3Error::with_message(
-            ErrorCode::InvalidArgument,
-            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS \
-             Signature Version 4.",
-        )
-        .into()),
+        (Mode::NamedKey, None) => Err(needs_signature().into()),
         (Mode::Managed | Mode::NamedKey | Mode::CustomerKey, _) => Ok(accepted),
     }
+}
+
+/// What an anonymous caller is told of an object under a named key.
+pub fn needs_signature() -> S3Error {
+    S3Error::with_message(
+        ErrorCode::InvalidArgument,
+        "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS \
+         Signature Version 4.",
+    )
 }
 
 /// As [`authorise`], for answers that need no data key: whoever has not the key of an SSE-C object

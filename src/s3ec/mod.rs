@@ -49,6 +49,9 @@ pub enum S3ecError {
     /// Metadata beside that of this proxy.
     #[error("the metadata of the S3 Encryption Client stands beside that of s3seal")]
     Doubled,
+    /// None of the keys opens the wrap.
+    #[error("no key that the rule names opens the data key of a client-encrypted object")]
+    Key,
     /// V1, CBC, or a wrap that no cipher or context is bound to.
     #[error("the object was written in a legacy mode of the S3 Encryption Client")]
     Legacy,
@@ -70,7 +73,4 @@ pub enum S3ecError {
     /// A wrap, cipher or place of the metadata that is not read here.
     #[error("this mode of the S3 Encryption Client is not read")]
     Unsupported,
-    /// None of the raw keys opens the wrap.
-    #[error("no raw key opens the data key of a client-encrypted object")]
-    Wrap,
 }

@@ -58,13 +58,13 @@ impl Metadata {
             .wrapped
             .split_first_chunk::<NONCE_LEN>()
             .filter(|(_, sealed)| sealed.len() == DATA_KEY_LEN + TAG_LEN)
-            .ok_or(S3ecError::Wrap)?;
+            .ok_or(S3ecError::Key)?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
-        let cipher = key.cipher().ok_or(S3ecError::Wrap)?;
+        let cipher = key.cipher().ok_or(S3ecError::Key)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = cipher.open_in_place(nonce, aad, &mut sealed);
-        let opened = opened.map_err(|_| S3ecError::Wrap)?;
-        let bytes: &[u8; DATA_KEY_LEN] = (&*opened).try_into().map_err(|_| S3ecError::Wrap)?;
+        let opened = opened.map_err(|_| S3ecError::Key)?;
+        let bytes: &[u8; DATA_KEY_LEN] = (&*opened).try_into().map_err(|_| S3ecError::Key)?;
         Ok(DataKey::new(*bytes))
     }
 

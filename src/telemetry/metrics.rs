@@ -19,7 +19,7 @@ use table::{
     AUTH_FAILURES, BUILD_INFO, BYTES, Description, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES,
     KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE,
     KEY_REQUESTS, KEY_SECONDS, KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
-    REQUESTS_IN_FLIGHT, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
+    REQUESTS_IN_FLIGHT, S3EC_READS, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
 /// Which way body bytes went.
@@ -57,6 +57,7 @@ pub struct Metrics {
     key_breakers_open: IntGaugeVec,
     keyring_failures: IntCounter,
     plaintext_reads: IntCounter,
+    s3ec_reads: IntCounter,
 }
 
 /// Counts a request as in flight for as long as it lives.
@@ -99,6 +100,7 @@ impl Metrics {
             key_breakers_open: gauges(registry, &KEY_BREAKERS_OPEN)?,
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
+            s3ec_reads: counter(registry, &S3EC_READS)?,
             registry: registry.clone(),
         })
     }
@@ -241,6 +243,11 @@ impl Metrics {
     /// An object without our metadata was served as it is.
     pub fn plaintext_read(&self) {
         self.plaintext_reads.inc();
+    }
+
+    /// An object of the S3 Encryption Client was served.
+    pub fn s3ec_read(&self) {
+        self.s3ec_reads.inc();
     }
 }
 

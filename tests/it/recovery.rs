@@ -406,7 +406,7 @@ async fn move_bucket_key(disaster: &Disaster, header: &str, envelope: &str) {
         return;
     };
     let keyring = LocalProvider::open(&disaster.proxy.keyring()).unwrap();
-    let path = disaster.registry.path().join(registry::name(id));
+    let path = disaster.registry.path().join(registry::name("bucket", id));
     let entry = registry::parse(&fs::read(&path).unwrap()).unwrap();
     let to = keyring.describe("tenant").await.unwrap();
     let (from_context, to_context) = (

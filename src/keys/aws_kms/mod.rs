@@ -11,7 +11,7 @@
 //! over is wiped. Its log lines hide bodies, unless its variables `LOG_SENSITIVE_BODIES` or
 //! `LOG_SIGNABLE_BODY` are set.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use self::health::Health;
 use self::names::{KnownKey, KnownKeys};
 use self::refusal::refusal;
 use crate::config::keys::AwsKmsProvider as AwsKmsConfig;
-use crate::keys::provider::{KeyError, KeyProvider, Outage};
+use crate::keys::provider::{ForeignWraps, KeyError, KeyProvider, Outage};
 use crate::keys::service::ServedKey;
 use crate::keys::types::{
     DATA_KEY_LEN, DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
@@ -69,6 +69,24 @@ impl AwsKmsProvider {
     fn key(&self, key: &KeyRef) -> Result<&KnownKey, KeyError> {
         let known = self.keys.iter().find(|known| known.key_ref() == *key);
         known.ok_or(KeyError::NotFound)
+    }
+
+    async fn decrypt(
+        &self,
+        key: &KnownKey,
+        wrapped: &WrappedDataKey,
+        context: HashMap<String, String>,
+    ) -> Result<DataKey, KeyError> {
+        let request = self
+            .client
+            .decrypt()
+            .key_id(key.arn())
+            .ciphertext_blob(ciphertext(wrapped)?)
+            .set_encryption_context(Some(context));
+        let answer = ask(request.send()).await?;
+        let plaintext = answer.plaintext.ok_or(Outage::Answer)?;
+        // Something else was wrapped by this key: not by us.
+        data_key(plaintext).ok_or(KeyError::Malformed)
     }
 }
 
@@ -131,16 +149,7 @@ impl KeyProvider for AwsKmsProvider {
         context: &WrapContext,
     ) -> Result<DataKey, KeyError> {
         let key = self.key(key)?;
-        let request = self
-            .client
-            .decrypt()
-            .key_id(key.arn())
-            .ciphertext_blob(ciphertext(wrapped)?)
-            .set_encryption_context(Some(bound_to(key, context)));
-        let answer = ask(request.send()).await?;
-        let plaintext = answer.plaintext.ok_or(Outage::Answer)?;
-        // Something else was wrapped by this key: not by us.
-        data_key(plaintext).ok_or(KeyError::Malformed)
+        self.decrypt(key, wrapped, bound_to(key, context)).await
     }
 
     /// KMS does it, between keys and contexts, without showing the data key.
@@ -172,6 +181,21 @@ impl KeyProvider for AwsKmsProvider {
         self.health.current(Instant::now(), async move {
             ask(request.send()).await.map(drop)
         })
+    }
+}
+
+#[async_trait]
+impl ForeignWraps for AwsKmsProvider {
+    async fn unwrap_foreign(
+        &self,
+        id: &str,
+        wrapped: &WrappedDataKey,
+        context: &BTreeMap<String, String>,
+    ) -> Result<DataKey, KeyError> {
+        let key = self.keys.iter().find(|known| known.arn() == id);
+        let key = key.ok_or(KeyError::NotFound)?;
+        let context = context.clone().into_iter().collect();
+        self.decrypt(key, wrapped, context).await
     }
 }
 

@@ -67,6 +67,7 @@ impl Home {
         ProviderSetup {
             name: name.to_owned(),
             provider,
+            foreign: None,
             served: self.provider.served(),
         }
     }

@@ -22,11 +22,12 @@ use super::incoming::{self, insert_text};
 use super::outgoing;
 use super::policy::ResolvedRule;
 use super::read::{Wanted, announced_size, content_length, upstream_read};
+use super::s3ec;
 use super::segmented::Object;
 use super::stored::{self, Stored};
 use crate::body::Body;
 use crate::body::idle::Received;
-use crate::error::Error;
+use crate::error::{Error, StoredError};
 use crate::format::Metadata;
 use crate::s3::copy_source::CopySource;
 use crate::s3::error_code::{ErrorCode, S3Error};
@@ -39,6 +40,7 @@ use crate::s3::operation::Operation;
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
 use crate::s3::sse::CustomerKey;
 use crate::s3::uri;
+use crate::s3ec::plaintext_len;
 
 /// A read of the source in the client's name.
 pub struct Reading {
@@ -91,6 +93,11 @@ pub async fn probe<'a>(cx: &'a Cx, reading: &'a Reading) -> Result<Probed<'a>, E
     let size = match &stored {
         Stored::Sealed(metadata) => {
             sealed_size(cx, request, rule, metadata, (&headers, stored_len)).await?
+        }
+        Stored::ClientEncrypted(metadata) => {
+            let size = plaintext_len(stored_len).map_err(StoredError::from)?;
+            s3ec::admit_bytes(request, rule, metadata, size)?;
+            size
         }
         Stored::DirectoryMarker | Stored::Plaintext => stored_len,
     };
@@ -278,7 +285,10 @@ impl Source<'_> {
         for name in described {
             stored.remove(name);
         }
-        let shown = incoming::headers(cx, &self.headers);
+        let mut shown = incoming::headers(cx, &self.headers);
+        if let Stored::ClientEncrypted(_) = self.stored {
+            s3ec::strip(&mut shown);
+        }
         for (name, value) in &shown {
             if is_metadata(name.as_str()) || CONTENT_HEADERS.contains(name) {
                 stored.append(name.clone(), value.clone());

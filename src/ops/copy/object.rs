@@ -84,7 +84,7 @@ impl Copy {
             Probed::Refused(refused) => return Ok(refused),
         };
         let tags = tags?;
-        self.refuse_no_change(request, &source)?;
+        self.refuse_no_change(request, &source, &plan)?;
         if self.metadata == Directive::Copy && source.headers.contains_key(MISSING_META) {
             return Err(S3Error::with_message(ErrorCode::InvalidRequest, UNSHOWN).into());
         }
@@ -133,8 +133,17 @@ impl Copy {
 
     /// S3 refuses a copy onto itself that changes nothing. It is asked here, since what goes
     /// upstream always replaces the metadata.
-    fn refuse_no_change(self, request: &S3Request, source: &Source<'_>) -> Result<(), Error> {
+    fn refuse_no_change(
+        self,
+        request: &S3Request,
+        source: &Source<'_>,
+        plan: &Plan,
+    ) -> Result<(), Error> {
         let (bucket, key) = request.object()?;
+        // It becomes one of ours: that is how objects of the S3 Encryption Client move.
+        if let (Stored::ClientEncrypted(_), Plan::Sealed(_)) = (&source.stored, plan) {
+            return Ok(());
+        }
         let is_itself = source.reading.name.bucket() == bucket
             && source.reading.name.key() == key
             && source.reading.name.version().is_none();

@@ -13,6 +13,7 @@ use crate::ops::copy::tags::Tags;
 use crate::ops::incoming::{self, insert_text};
 use crate::ops::kept::{is_archived, kept};
 use crate::ops::read::content_length;
+use crate::ops::s3ec;
 use crate::ops::store;
 use crate::upstream::request::UpstreamRequest;
 
@@ -65,6 +66,12 @@ impl Object<'_> {
         let len = content_length(&headers)?;
         if is_sealed(&headers)? {
             return Ok(Looked::Settled(Outcome::AlreadySealed));
+        }
+        // Sealed as it is, it would be encrypted twice and read by nobody.
+        if self.rule.rule.s3_encryption_client.is_some() && s3ec::has_metadata(&headers) {
+            return Ok(Looked::Settled(Outcome::Refused(
+                CLIENT_ENCRYPTED.to_owned(),
+            )));
         }
         if len == 0 && self.key.ends_with('/') && self.rule.rule.directory_markers.is_allowed() {
             return Ok(Looked::Settled(Outcome::Exempt));
@@ -147,3 +154,6 @@ fn is_sealed(headers: &HeaderMap) -> Result<bool, Error> {
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     Ok(Metadata::parse(pairs).map_err(StoredError::from)?.is_some())
 }
+
+/// What is said of an object of the S3 Encryption Client: a copy onto itself moves it.
+const CLIENT_ENCRYPTED: &str = "encrypted by the S3 Encryption Client: copy it onto itself";

@@ -232,7 +232,10 @@ fn same_object(
     let stored = stored::recognise(cx, request, rule, response.headers(), stored_len)?;
     Ok(match stored {
         Stored::Sealed(metadata) if metadata.header.to_bytes() == proven.header => Some(metadata),
-        Stored::Sealed(_) | Stored::DirectoryMarker | Stored::Plaintext => None,
+        Stored::Sealed(_)
+        | Stored::ClientEncrypted(_)
+        | Stored::DirectoryMarker
+        | Stored::Plaintext => None,
     })
 }
 

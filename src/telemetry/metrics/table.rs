@@ -36,7 +36,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 19] = [
+pub const ALL: [Description; 20] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -55,6 +55,7 @@ pub const ALL: [Description; 19] = [
     KEY_BREAKERS_OPEN,
     KEYRING_FAILURES,
     PLAINTEXT_READS,
+    S3EC_READS,
     BUILD_INFO,
 ];
 
@@ -207,6 +208,14 @@ pub(super) const PLAINTEXT_READS: Description = Description {
     name: "s3seal_plaintext_reads_total",
     kind: Kind::Counter,
     help: "Objects served that were never encrypted, as plaintext_reads allows",
+    labels: &[],
+    unit: "objects",
+    stability: Stability::Stable,
+};
+pub(super) const S3EC_READS: Description = Description {
+    name: "s3seal_s3_encryption_client_reads_total",
+    kind: Kind::Counter,
+    help: "Objects served that the Amazon S3 Encryption Client wrote, as s3_encryption_client allows",
     labels: &[],
     unit: "objects",
     stability: Stability::Stable,

@@ -31,6 +31,7 @@ fn used() -> Metrics {
     metrics.key_cache_entries(7);
     metrics.key_breakers_open("transit", 1);
     metrics.plaintext_read();
+    metrics.s3ec_read();
     metrics
 }
 
@@ -63,6 +64,7 @@ fn what_is_counted_is_rendered() {
         "s3seal_key_cache_entries 7",
         "s3seal_key_breakers_open{provider=\"transit\"} 1",
         "s3seal_plaintext_reads_total 1",
+        "s3seal_s3_encryption_client_reads_total 1",
         &format!("s3seal_build_info{{version=\"{version}\"}} 1"),
     ] {
         assert!(

@@ -40,6 +40,7 @@ pub enum Mode {
 pub struct Gate {
     pub address: SocketAddr,
     behind: SocketAddr,
+    tls: Option<TlsAcceptor>,
     state: Arc<State>,
 }
 
@@ -63,14 +64,18 @@ impl Gate {
     }
 
     async fn start(behind: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::<State>::default();
-        // An address that nobody connects from: its port is still free after a kill.
-        let listener = TcpListener::bind(("127.0.0.3", 0)).await.unwrap();
+        // Without TLS, which has a certificate for the usual address, one that nobody connects from:
+        // its port is still free after a kill.
+        let host = if tls.is_some() {
+            "127.0.0.1"
+        } else {
+            "127.0.0.3"
+        };
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
         let gate = Self {
             address: listener.local_addr().unwrap(),
             behind,
+            tls,
             state: Arc::default(),
         };
         gate.serve(listener);
@@ -91,6 +96,7 @@ impl Gate {
 
     fn serve(&self, listener: TcpListener) {
         let (state, behind) = (Arc::clone(&self.state), self.behind);
+        let tls = self.tls.clone();
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
