@@ -38,7 +38,7 @@ use listen::{Admin, Listen};
 use log::Log;
 use rules::Rules;
 use uploads::Uploads;
-use upstream::Upstream;
+use upstream::{ListSizes, Upstream};
 
 use problem::Check;
 
@@ -124,6 +124,9 @@ impl Config {
         }
         if let (Some(listen), Some(clients)) = (&listen, &clients) {
             listen::check_exposure(listen, clients.is_empty(), check);
+        }
+        if upstream.as_ref().is_some_and(|it| it.list_sizes == ListSizes::Formula) {
+            rules::check_listings(&rules, check);
         }
         if let Some(crypto) = &crypto {
             rules::check_memory(&rules, crypto.chunk_memory, check);

@@ -221,6 +221,18 @@ pub(super) fn check(value: Option<Value>, keys: Option<&Keys>, check: &mut Check
     Rules(rules)
 }
 
+/// Warns where listings are wrong about some objects.
+pub(super) fn check_listings(rules: &Rules, check: &mut Check<'_>) {
+    for (index, rule) in rules.iter().enumerate() {
+        if rule.s3_encryption_client.is_some() {
+            check.warn(format!(
+                "rules[{index}].s3_encryption_client: listings show other sizes than such objects have \
+                 unless upstream.list_sizes is \"head\"; copies by clients that rely on them may be cut"
+            ));
+        }
+    }
+}
+
 /// Checks what is only known once all of the file is read.
 pub(super) fn check_memory(rules: &Rules, chunk_memory: usize, check: &mut Check<'_>) {
     for (index, rule) in rules.iter().enumerate() {

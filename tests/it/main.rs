@@ -38,6 +38,7 @@ mod recovery;
 mod redaction;
 mod refusals;
 mod relayed;
+mod s3ec;
 mod semantics;
 mod sizes;
 mod support;

@@ -70,7 +70,20 @@ install_clients() {
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
     install_debian restic docker-registry s3cmd s3fs
     install_node_clients
+    install_s3ec
     build_rust_client
+}
+
+# install_s3ec: the Amazon S3 Encryption Client, which does not go together with the other clients.
+install_s3ec() {
+    local from=$REPO/tests/support/requirements-s3ec.txt venv=$TEST_HOME/s3ec-venv stamp
+    S3SEAL_TEST_S3EC=$venv/bin/python
+    export S3SEAL_TEST_S3EC
+    stamp=$venv/.installed-$(sha256sum <"$from" | cut -c1-16)
+    [ -f "$stamp" ] && return 0
+    say "installing the S3 Encryption Client into $venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$from" && touch "$stamp"
 }
 
 # install_node_clients: what tests/conformance/node/package-lock.json names, in the test home.

@@ -7,7 +7,7 @@ pub mod gate;
 mod hsm;
 mod kubernetes;
 mod local;
-mod moto;
+pub mod moto;
 mod pkcs11;
 mod tls;
 mod transit;
