@@ -22,6 +22,7 @@
 )]
 
 pub mod semantics {
+    //! [operations]: super::operations
     #![doc = include_str!("semantics.md")]
 }
 
@@ -33,6 +34,7 @@ pub mod threat_model {
 pub mod operations {
     //! [clients]: super::clients
     //! [semantics]: super::semantics
+    //! [threat_model]: super::threat_model
     #![doc = include_str!("operations.md")]
 }
 

@@ -1,6 +1,6 @@
 """Frozen objects of the Amazon S3 Encryption Client, for src/s3ec.
 
-    python s3ec_vectors.py > s3ec.json
+    AWS_ACCESS_KEY_ID=A AWS_SECRET_ACCESS_KEY=B AWS_DEFAULT_REGION=us-east-1 python s3ec_vectors.py > s3ec.json
 
 What a KMS key wraps is written by the library itself (amazon-s3-encryption-client-python, over moto). What a raw AES
 key wraps is made here, from the public text of the format: this library writes none. Needs
@@ -82,7 +82,6 @@ def vector(name, metadata, body, data_key, plaintext, raw_key=None):
 
 @moto.mock_aws
 def main():
-    os.environ |= {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_DEFAULT_REGION": "us-east-1"}
     s3, kms = boto3.client("s3"), boto3.client("kms")
     s3.create_bucket(Bucket="vectors")
     key_id = kms.create_key()["KeyMetadata"]["KeyId"]
