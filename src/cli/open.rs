@@ -39,8 +39,8 @@ pub struct Args {
     /// Value of `x-amz-meta-s3seal-key`
     #[arg(long, value_name = "V")]
     envelope: String,
-    /// Entry of the bucket key registry, or a folder of entries: for objects whose bucket key was
-    /// moved to a key of this keyring
+    /// Entry of the bucket key registry, or the folder of the registry: for objects whose bucket key
+    /// was moved to a key of this keyring
     #[arg(long, value_name = "FILE|DIR")]
     registry_entry: Option<PathBuf>,
     /// Parts of a multipart object, as its ETag says

@@ -153,9 +153,10 @@ fn p53_open_takes_the_bucket_key_from_the_object_or_from_the_registry() {
     ] {
         fs::write(desk.path(name), content).unwrap();
     }
-    fs::create_dir(desk.path("registry")).unwrap();
+    let of_bucket = desk.path("registry").join("photos");
+    fs::create_dir_all(&of_bucket).unwrap();
     fs::create_dir(desk.path("nothing")).unwrap();
-    fs::copy(desk.path("entry"), desk.path("registry").join(field("id"))).unwrap();
+    fs::copy(desk.path("entry"), of_bucket.join(field("id"))).unwrap();
     let mut foreign = bytes("entry");
     foreign[2 + 2 + 5 + 4] ^= 1; // the bucket key's id
     fs::write(desk.path("foreign"), foreign).unwrap();
