@@ -123,6 +123,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_opened_as_a_whole_takes_its_size() {
+        let room = Room::new(0);
+        let half = Room::LEN_MIN / 2;
+        let first = room.to_open_whole(half).await.unwrap();
+        assert!(room.to_open_whole(CHUNK_LEN + 1).now_or_never().is_none());
+        assert!(room.to_open_whole(CHUNK_LEN).now_or_never().is_some());
+        drop(first);
+        assert!(room.to_open_whole(half).now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test]
     async fn nobody_waits_for_ever() {
         let room = Room::new(0);
         let first = room.to_open(LARGEST).await.unwrap();

@@ -125,7 +125,10 @@ impl Config {
         if let (Some(listen), Some(clients)) = (&listen, &clients) {
             listen::check_exposure(listen, clients.is_empty(), check);
         }
-        if upstream.as_ref().is_some_and(|it| it.list_sizes == ListSizes::Formula) {
+        if upstream
+            .as_ref()
+            .is_some_and(|it| it.list_sizes == ListSizes::Formula)
+        {
             rules::check_listings(&rules, check);
         }
         if let Some(crypto) = &crypto {

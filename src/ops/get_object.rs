@@ -29,7 +29,6 @@ use crate::format::{CHUNK_LEN, TAG_LEN, TRAILER_LEN};
 use crate::format::{ContentKey, Layout, Metadata, Opener};
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
-use crate::s3ec::Metadata as ClientMetadata;
 
 /// See the module.
 pub async fn get_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
@@ -74,7 +73,7 @@ async fn read(
                 Unsatisfiable::Changed(head) => incoming::relay(cx, head).await,
                 Unsatisfiable::Plaintext => plaintext_part(cx, request, rule).await,
                 Unsatisfiable::ClientEncrypted(metadata) => {
-                    let reading = client_encrypted(cx, request, rule, wanted, (&metadata, None));
+                    let reading = s3ec::read(cx, request, rule, wanted, (&metadata, None));
                     Box::pin(reading).await
                 }
                 Unsatisfiable::NotWanted => Box::pin(read(cx, request, rule, Wanted::Whole)).await,
@@ -177,7 +176,7 @@ async fn serve(
             Stored::Sealed(metadata) => metadata,
             Stored::ClientEncrypted(metadata) => {
                 let whole = arrived.is_whole().then_some(response);
-                let reading = client_encrypted(cx, request, rule, wanted, (&metadata, whole));
+                let reading = s3ec::read(cx, request, rule, wanted, (&metadata, whole));
                 return Box::pin(reading).await;
             }
             Stored::DirectoryMarker => {
@@ -251,31 +250,6 @@ async fn serve_all(
     match response.status() {
         StatusCode::OK => serve(cx, request, rule, wanted, response).await,
         _ => incoming::relay(cx, response).await,
-    }
-}
-
-/// Serves an object of the S3 Encryption Client; `whole` is the answer that carries all of it, if
-/// there is one.
-async fn client_encrypted(
-    cx: &Cx,
-    request: &S3Request,
-    rule: &ResolvedRule,
-    wanted: Wanted,
-    (metadata, whole): (&ClientMetadata, Option<Response<Received>>),
-) -> Result<Response<Body>, Error> {
-    if let Some(whole) = whole {
-        return s3ec::serve(cx, request, rule, wanted, (metadata, whole)).await;
-    }
-    let whole = ask(cx, request, None).await?;
-    if whole.status() != StatusCode::OK {
-        return incoming::relay(cx, whole).await;
-    }
-    let stored_len = content_length(whole.headers())?;
-    match stored::recognise(cx, request, rule, whole.headers(), stored_len)? {
-        Stored::ClientEncrypted(metadata) => {
-            s3ec::serve(cx, request, rule, wanted, (&metadata, whole)).await
-        }
-        Stored::Sealed(_) | Stored::DirectoryMarker | Stored::Plaintext => Err(Error::Changed),
     }
 }
 

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
 use super::incoming::{self, respond, set_plaintext_len};
 use super::policy::ResolvedRule;
-use super::read::{Wanted, content_length, if_range_holds, set_content_range};
+use super::read::{Wanted, content_length, if_range_holds, set_content_range, upstream_read};
 use super::store::slow_down;
-use super::stored;
+use super::stored::{self, Stored};
 use crate::body::idle::Received;
 use crate::body::room::Share;
 use crate::body::{Body, collect};
@@ -131,8 +131,33 @@ fn allowed_keys<'a>(request: &S3Request, rule: &'a ResolvedRule) -> Result<Vec<&
     Ok(keys)
 }
 
-/// Serves what is wanted of an object out of the response that carries all of it.
-pub async fn serve(
+/// Serves what is wanted of an object; `whole` is the answer that carries all of it, if there is one.
+pub async fn read(
+    cx: &Cx,
+    request: &S3Request,
+    rule: &ResolvedRule,
+    wanted: Wanted,
+    (metadata, whole): (&Metadata, Option<Response<Received>>),
+) -> Result<Response<Body>, Error> {
+    if let Some(whole) = whole {
+        return serve(cx, request, rule, wanted, (metadata, whole)).await;
+    }
+    let whole = upstream_read(request, Method::GET);
+    let whole = cx.upstream.send(whole).await?;
+    if whole.status() != StatusCode::OK {
+        return incoming::relay(cx, whole).await;
+    }
+    let stored_len = content_length(whole.headers())?;
+    match stored::recognise(cx, request, rule, whole.headers(), stored_len)? {
+        Stored::ClientEncrypted(metadata) => {
+            serve(cx, request, rule, wanted, (&metadata, whole)).await
+        }
+        Stored::Sealed(_) | Stored::DirectoryMarker | Stored::Plaintext => Err(Error::Changed),
+    }
+}
+
+/// Serves it out of the response that carries all of it.
+async fn serve(
     cx: &Cx,
     request: &S3Request,
     rule: &ResolvedRule,
