@@ -38,8 +38,12 @@ enum State {
     Beginning,
     /// No token; what the last attempt said.
     Out(KeyError),
-    /// A token that the server knew at `asked`.
-    In { login: Arc<Login>, asked: Instant },
+    /// A token that the server knew at `asked`, and knows until `end` at least, unless it is revoked.
+    In {
+        login: Arc<Login>,
+        asked: Instant,
+        end: Instant,
+    },
 }
 
 impl Session {
@@ -81,7 +85,9 @@ impl Session {
         let now = Instant::now();
         let mut state = self.state.clone();
         let is_news = |state: &State| match state {
-            State::In { login, asked } => !Arc::ptr_eq(login, refused) || *asked + ASK_PERIOD > now,
+            State::In { login, asked, end } => {
+                !Arc::ptr_eq(login, refused) || *asked + ASK_PERIOD > now && now < *end
+            }
             State::Out(_) => true,
             State::Beginning => false,
         };
@@ -151,11 +157,12 @@ impl Keeper {
     async fn keep(&self, login: &Arc<Login>, mut lease: Lease) {
         let mut asked = Instant::now();
         loop {
+            let end = asked + lease.ttl.unwrap_or(FOR_EVER);
             self.publish.send_replace(State::In {
                 login: Arc::clone(login),
                 asked,
+                end,
             });
-            let end = asked + lease.ttl.unwrap_or(FOR_EVER);
             let renewal = asked + before_the_end(lease.ttl.unwrap_or(FOR_EVER));
             let doubted = tokio::select! {
                 () = tokio::time::sleep_until(renewal) => false,
@@ -163,7 +170,7 @@ impl Keeper {
             };
             let answer = if doubted || !lease.is_renewable {
                 // A doubt that was raised before the last answer needs no other one.
-                if doubted && asked.elapsed() < ASK_PERIOD {
+                if doubted && asked.elapsed() < ASK_PERIOD && Instant::now() < end {
                     continue;
                 }
                 login::look_up(&self.api, &login.token).await
