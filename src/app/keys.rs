@@ -98,6 +98,7 @@ fn join(
     let settings = KeyServiceSettings {
         default: Some(keys.default.clone()),
         managed: Some(keys.managed.clone()),
+        former_managed: keys.former_managed.clone(),
         cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?
             .serve_stale(keys.cache.serve_stale),
         bucket_key_lifetime: keys.bucket_keys.lifetime,

@@ -77,7 +77,11 @@ pub trait Work {
     /// What is printed, as JSON or as a table.
     type Summary: Serialize;
 
-    /// Names the command in checkpoints.
+    /// Whether it only says what would be done.
+    fn is_dry(&self) -> bool {
+        false
+    }
+    /// Names the command in checkpoints, with everything that decides what is done.
     fn command(&self) -> String;
     /// Deals with one object; `Err` is for what is wrong with more than this object.
     fn one(
@@ -215,11 +219,17 @@ async fn walk<W: Work>(
     work: &W,
 ) -> Result<(), CommandError> {
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
+    // A checkpoint of another worker, or of another number of workers, says nothing about this one's.
+    let worker = args
+        .shard
+        .map(|Shard { index, count }| format!(", worker {index} of {count}"));
     let task = Task {
-        command: work.command(),
+        command: work.command() + &worker.unwrap_or_default(),
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
     };
+    // Of a run that writes nothing nothing is to be gone on with.
+    let place = place.filter(|_| !work.is_dry());
     let checkpoint = place.map(|place| Checkpoint::new(&cx.upstream, place, task));
     let progress = match &checkpoint {
         Some(checkpoint) => checkpoint.read().await.map_err(|error| failed(&error))?,

@@ -2,6 +2,7 @@
 //! current version. Bodies stay as they are.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Method;
@@ -11,8 +12,9 @@ use super::CommandError;
 use super::bulk::{self, BulkArgs, End, Work};
 use crate::app::with_causes;
 use crate::error::Error;
-use crate::keys::KeyError;
+use crate::keys::bucket_keys::BucketKeyId;
 use crate::keys::types::KeyRef;
+use crate::keys::{KeyError, KeyId};
 use crate::ops::bucket_key_rewrap::{self, BucketKeyOutcome};
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::copy::rewrap::{self, Manner, Outcome, Target};
@@ -33,6 +35,9 @@ pub struct Args {
     /// Rewrap the bucket keys in the registry, and touch no object
     #[arg(long, conflicts_with_all = ["again", "nobody_writes"])]
     bucket_keys: bool,
+    /// Of the bucket keys only those that are under this key
+    #[arg(long, value_name = "KEY", requires = "bucket_keys")]
+    from: Option<String>,
     /// Also objects that are under this key: Transit, AWS KMS and tokens keep versions to themselves
     #[arg(long)]
     again: bool,
@@ -113,8 +118,18 @@ async fn key(cx: &Cx, name: &str) -> Result<KeyRef, CommandError> {
 impl Work for Rewrapping {
     type Summary = Summary;
 
+    fn is_dry(&self) -> bool {
+        self.target.manner.dry_run
+    }
+
     fn command(&self) -> String {
-        format!("rewrap to {}", self.target.key.id)
+        let KeyRef { id, version, .. } = &self.target.key;
+        let again = if self.target.manner.again {
+            " again"
+        } else {
+            ""
+        };
+        format!("rewrap to {id} version {version}{again}")
     }
 
     async fn one(
@@ -256,6 +271,39 @@ struct BucketKeys {
     failed: u64,
 }
 
+/// The bucket keys to move. Where they are under several keys one has to be named: who may use one
+/// may not be who may use another.
+fn chosen(
+    cx: &Cx,
+    found: Vec<(BucketKeyId, KeyRef)>,
+    to: &KeyRef,
+    args: &Args,
+) -> Result<Vec<BucketKeyId>, CommandError> {
+    let usage = |text: String| CommandError::Usage(text);
+    let from = match &args.from {
+        Some(name) => {
+            let key = cx.keys.resolve(name);
+            Some(key.ok_or_else(|| usage(format!("no provider serves the key {name:?}")))?)
+        }
+        None => None,
+    };
+    let others = found.iter().map(|(_, kek)| KeyId::from(kek));
+    let others: BTreeSet<String> = others
+        .filter(|id| !id.is_key_of(to))
+        .map(|id| id.id)
+        .collect();
+    if from.is_none() && others.len() > 1 {
+        let names: Vec<_> = others.into_iter().collect();
+        let names = names.join(", ");
+        return Err(usage(format!(
+            "the bucket keys are under several keys ({names}): say --from"
+        )));
+    }
+    let is_chosen = |kek: &KeyRef| from.as_ref().is_none_or(|from| from.is_key_of(kek));
+    let chosen = found.into_iter().filter(|(_, kek)| is_chosen(kek));
+    Ok(chosen.map(|(id, _)| id).collect())
+}
+
 async fn bucket_keys(cx: &Arc<Cx>, bucket: &str, args: &Args) -> Result<(), CommandError> {
     let failed = |error: &dyn std::fmt::Display| CommandError::Failed(error.to_string());
     let to = key(cx, &args.to).await?;
@@ -265,10 +313,10 @@ async fn bucket_keys(cx: &Arc<Cx>, bucket: &str, args: &Args) -> Result<(), Comm
         dry_run: args.dry_run,
         ..BucketKeys::default()
     };
-    let ids = bucket_key_rewrap::ids(cx, bucket)
+    let found = bucket_key_rewrap::list(cx, bucket)
         .await
         .map_err(|error| failed(&error))?;
-    for id in ids {
+    for id in chosen(cx, found, &to, args)? {
         let outcome = bucket_key_rewrap::rewrap(cx, bucket, &id, &to, args.dry_run).await;
         match outcome {
             Ok(BucketKeyOutcome::Rewrapped) => summary.rewrapped += 1,

@@ -250,11 +250,12 @@ impl Rule {
 
     /// The keys that objects here can have been written with: named ones, then the managed one.
     /// Under `off` they were written before, under a rule that is gone.
-    fn written_keys(&self, managed: &str) -> Vec<String> {
+    fn written_keys(&self, all: &Keys) -> Vec<String> {
         let mut keys = self.keys.clone();
         let is_managed_asked = self.allow.contains(&Mode::Managed);
         if is_managed_asked || matches!(self.encryption, Encryption::Managed | Encryption::Off) {
-            keys.push(managed.to_owned());
+            keys.push(all.managed.clone());
+            keys.extend(all.former_managed.iter().cloned());
         }
         keys
     }
@@ -271,7 +272,9 @@ fn rule(key: &str, table: RuleTable, keys: &Keys, check: &mut Check<'_>) -> Rule
         ("keys", table.keys.as_deref().unwrap_or_default()),
     ];
     for (name, listed) in named {
-        if listed.contains(&keys.managed) {
+        let is_managed =
+            |name: &String| *name == keys.managed || keys.former_managed.contains(name);
+        if listed.iter().any(is_managed) {
             check.problem(
                 format!("{key}.{name}"),
                 "must not be the managed key: a managed key is never a named one",
@@ -334,7 +337,7 @@ fn accept_keys(
     keys: &Keys,
     check: &mut Check<'_>,
 ) -> Vec<String> {
-    let written = rule.written_keys(&keys.managed);
+    let written = rule.written_keys(keys);
     let Some(listed) = listed else {
         return written;
     };

@@ -40,22 +40,25 @@ impl From<&KeyRef> for KeyId {
 /// The keys that may open objects under one rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcceptedKeys {
-    managed: Option<KeyId>,
+    managed: HashSet<KeyId>,
     accepted: HashSet<KeyId>,
 }
 
 impl AcceptedKeys {
-    /// `managed` is the deployment's managed key, which is accepted only if it is also among
-    /// `accepted`; `accepted` holds canonical ids of configured keys.
-    pub fn new(managed: Option<KeyId>, accepted: impl IntoIterator<Item = KeyId>) -> Self {
+    /// `managed` are the deployment's managed key and those that were, which are accepted only if they
+    /// are also among `accepted`; `accepted` holds canonical ids of configured keys.
+    pub fn new(
+        managed: impl IntoIterator<Item = KeyId>,
+        accepted: impl IntoIterator<Item = KeyId>,
+    ) -> Self {
         Self {
-            managed,
+            managed: managed.into_iter().collect(),
             accepted: accepted.into_iter().collect(),
         }
     }
 
     fn is_managed(&self, key: &KeyId) -> bool {
-        self.managed.as_ref() == Some(key)
+        self.managed.contains(key)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct KeyServiceSettings {
     pub default: Option<String>,
     /// Id or alias of the managed key, which no client names.
     pub managed: Option<String>,
+    /// Ids or aliases of keys that were the managed one: they open managed objects and do nothing else.
+    pub former_managed: Vec<String>,
     /// The unwrapped-key cache.
     pub cache: CacheSettings,
     /// Time for one request's provider call, its retries and the wait for its turn included.
@@ -59,6 +61,7 @@ impl Default for KeyServiceSettings {
         Self {
             default: None,
             managed: None,
+            former_managed: Vec::new(),
             cache: CacheSettings::default(),
             provider_timeout: Duration::from_secs(5),
             bucket_key_lifetime: Duration::from_hours(24),
@@ -118,7 +121,12 @@ impl KeyService {
         Ok(Self {
             lines,
             foreign,
-            routes: Routes::new(served, settings.default, settings.managed)?,
+            routes: Routes::new(
+                served,
+                settings.default,
+                settings.managed,
+                settings.former_managed,
+            )?,
             cache: KeyCache::new(settings.cache),
             bucket_keys: BucketKeys::new(settings.cache, settings.bucket_key_lifetime),
             observer,
@@ -139,6 +147,19 @@ impl KeyService {
     /// The default named key.
     pub fn default_key(&self) -> Option<KeyId> {
         self.routes.current().default.clone()
+    }
+
+    /// Whether a key is the managed one, or was: never usable as a named key.
+    pub fn is_managed(&self, key: &KeyId) -> bool {
+        let routes = self.routes.current();
+        routes.managed.as_ref() == Some(key) || routes.former_managed.contains(key)
+    }
+
+    /// The managed key and those that were.
+    pub fn managed_keys(&self) -> Vec<KeyId> {
+        let routes = self.routes.current();
+        let former = routes.former_managed.iter();
+        routes.managed.iter().chain(former).cloned().collect()
     }
 
     /// The managed key.

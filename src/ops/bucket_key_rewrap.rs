@@ -6,11 +6,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::context::Cx;
-use super::policy::ResolvedRule;
 use crate::keys::KeyError;
 use crate::keys::bucket_keys::BucketKeyId;
 use crate::keys::bucket_keys::registry::{Registry, RegistryError};
-use crate::keys::policy::{Accepted, PolicyRefusal};
+use crate::keys::policy::{Accepted, AcceptedKey, PolicyRefusal};
 use crate::keys::types::{Binding, KeyRef, Mode};
 
 /// What became of a bucket key.
@@ -53,10 +52,16 @@ impl From<RegistryError> for BucketKeyError {
     }
 }
 
-/// The bucket keys of a bucket.
-pub async fn ids(cx: &Cx, bucket: &str) -> Result<Vec<BucketKeyId>, BucketKeyError> {
-    let bucket = rule(cx, bucket)?.rule.logical_bucket(bucket);
-    Ok(registry(cx)?.ids(bucket).await?)
+/// The bucket keys of a bucket, with the key that each is under.
+pub async fn list(cx: &Cx, bucket: &str) -> Result<Vec<(BucketKeyId, KeyRef)>, BucketKeyError> {
+    let (logical, registry) = (logical_bucket(cx, bucket)?, registry(cx)?);
+    let mut found = Vec::new();
+    for id in registry.ids(logical).await? {
+        let entry = registry.find(logical, &id).await;
+        let entry = entry.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
+        found.extend(entry.map(|entry| (id, entry.kek.clone())));
+    }
+    Ok(found)
 }
 
 /// Gives a bucket key another wrap.
@@ -67,9 +72,8 @@ pub async fn rewrap(
     to: &KeyRef,
     dry_run: bool,
 ) -> Result<BucketKeyOutcome, BucketKeyError> {
-    let (rule, registry) = (rule(cx, bucket)?, registry(cx)?);
-    let bucket = rule.rule.logical_bucket(bucket);
-    let entry = registry.find(bucket, id).await;
+    let (logical, registry) = (logical_bucket(cx, bucket)?, registry(cx)?);
+    let entry = registry.find(logical, id).await;
     let entry = entry.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
     let entry = entry.ok_or(BucketKeyError::Gone)?;
     if entry.kek == *to {
@@ -79,37 +83,48 @@ pub async fn rewrap(
     if from_mode != to_mode {
         return Ok(BucketKeyOutcome::OtherMode);
     }
-    // What it is rewrapped to must be accepted, too, or nothing would open any more.
-    rule.open.check(to, to_mode, Binding::BucketAndKey)?;
-    let Accepted::Configured(from) =
-        rule.open
-            .check(&entry.kek, from_mode, Binding::BucketAndKey)?
-    else {
-        return Err(PolicyRefusal::CustomerKey.into());
-    };
+    let from = accepted_by_all(cx, bucket, &entry.kek, to, to_mode)?;
     if !dry_run {
         let keys = &cx.keys;
-        let moved = Box::pin(keys.rewrap_bucket_key(&from, &entry, to, bucket)).await?;
-        registry.put(bucket, &moved).await?;
+        let moved = Box::pin(keys.rewrap_bucket_key(&from, &entry, to, logical)).await?;
+        registry.put(logical, &moved).await?;
     }
     Ok(BucketKeyOutcome::Rewrapped)
 }
 
+/// A bucket key is shared by all rules of its bucket: where the old key opens objects the new one
+/// must be accepted, too, or they would not open any more.
+fn accepted_by_all(
+    cx: &Cx,
+    bucket: &str,
+    from: &KeyRef,
+    to: &KeyRef,
+    mode: Mode,
+) -> Result<AcceptedKey, BucketKeyError> {
+    let mut accepted = Err(PolicyRefusal::NotAccepted);
+    for rule in cx.rules.covering(bucket) {
+        let opens = rule.open.check(from, mode, Binding::BucketAndKey);
+        if let Ok(Accepted::Configured(key)) = opens {
+            rule.open.check(to, mode, Binding::BucketAndKey)?;
+            accepted = Ok(key);
+        }
+    }
+    Ok(accepted?)
+}
+
 fn mode(cx: &Cx, key: &KeyRef) -> Mode {
-    let is_managed = cx
-        .keys
-        .managed_key()
-        .is_some_and(|managed| managed.is_key_of(key));
-    if is_managed {
+    if cx.keys.is_managed(&key.into()) {
         Mode::Managed
     } else {
         Mode::NamedKey
     }
 }
 
-/// The rule for the bucket as a whole.
-fn rule<'a>(cx: &'a Cx, bucket: &str) -> Result<&'a ResolvedRule, BucketKeyError> {
-    cx.rules.find(bucket, None).ok_or(BucketKeyError::NoRule)
+/// The name that stands for the bucket in bindings, by the rule for all of it or else the last one.
+fn logical_bucket<'a>(cx: &'a Cx, bucket: &'a str) -> Result<&'a str, BucketKeyError> {
+    let rules = cx.rules.covering(bucket);
+    let rule = rules.last().ok_or(BucketKeyError::NoRule)?;
+    Ok(rule.rule.logical_bucket(bucket))
 }
 
 fn registry(cx: &Cx) -> Result<Arc<Registry>, BucketKeyError> {

@@ -15,6 +15,7 @@ use crate::format::{ContentHeader, Ending, HeaderPrefix, Layout};
 use crate::keys::KeyError;
 use crate::keys::customer;
 use crate::keys::entropy::random_bytes;
+use crate::keys::policy::KeyId;
 use crate::keys::service::CurrentWrap;
 use crate::keys::types::{DataKey, KeyRef, Mode, ProviderKind, WrapContext};
 use crate::s3::error_code::{ErrorCode, S3Error};
@@ -173,10 +174,7 @@ pub async fn named_key(
 ) -> Result<KeyRef, Error> {
     // Whether the key exists is answered first, as KMS does.
     let key = cx.keys.describe(asked.unwrap_or(&rule.rule.key)).await?;
-    let is_managed = cx
-        .keys
-        .managed_key()
-        .is_some_and(|managed| managed.is_key_of(&key));
+    let is_managed = cx.keys.is_managed(&KeyId::from(&key));
     // An anonymous request may write where the rule says so, under the rule's own key only.
     let by_caller = match &request.caller {
         Some(caller) => caller.may_use(&key),

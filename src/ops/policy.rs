@@ -62,7 +62,7 @@ impl RuleBook {
             let accepted = resolve(&rule.accept_keys, keys, &format!("{place}.accept_keys"))?;
             Ok(ResolvedRule {
                 open: OpenPolicy {
-                    accepted: AcceptedKeys::new(keys.managed_key(), accepted),
+                    accepted: AcceptedKeys::new(keys.managed_keys(), accepted),
                     least_binding: rule.binding,
                 },
                 s3ec_keys: s3ec_keys(rule, keys, &place)?,
@@ -75,16 +75,24 @@ impl RuleBook {
     }
 
     /// The rules that some object of a bucket can be under.
-    fn within(&self, bucket: &str) -> impl Iterator<Item = &Rule> {
-        let rules = self.rules.iter().map(|resolved| &resolved.rule);
+    pub fn covering(&self, bucket: &str) -> Vec<&ResolvedRule> {
         let mut of_bucket = Vec::new();
-        for rule in rules.filter(|rule| rule.covers_some(bucket)) {
-            of_bucket.push(rule);
-            if rule.prefix.is_none() {
+        if self.own.contains(bucket) {
+            return of_bucket;
+        }
+        for resolved in self.rules.iter().filter(|it| it.rule.covers_some(bucket)) {
+            of_bucket.push(resolved);
+            if resolved.rule.prefix.is_none() {
                 break; // it covers everything that is left
             }
         }
-        of_bucket.into_iter()
+        of_bucket
+    }
+
+    fn within(&self, bucket: &str) -> impl Iterator<Item = &Rule> {
+        self.covering(bucket)
+            .into_iter()
+            .map(|resolved| &resolved.rule)
     }
 
     /// Whether some objects of the bucket are out of everybody's reach.

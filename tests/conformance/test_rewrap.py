@@ -52,13 +52,14 @@ class Providers:
         )
         urllib.request.urlopen(request, timeout=10).read()
 
-    def keys(self, used, default, registry=None):
+    def keys(self, used, default, registry=None, managed="managed", former=()):
         """The tables of a configuration with these providers."""
         registry = f'registry = "{registry}"' if registry else ""
         tables = [f"""
 [keys]
 default = "{self.ids[default]}"
-managed = "managed"
+managed = "{managed}"
+former_managed = {json.dumps(list(former))}
 [keys.bucket_keys]
 enabled = {"true" if registry else "false"}
 {registry}
@@ -350,3 +351,45 @@ def test_p123_d43_update_object_encryption_is_the_same_on_one_object(site):
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     finally:
         proxy.stop()
+
+
+def test_the_managed_key_can_be_replaced(site):
+    """The key that was the managed one opens managed objects until they are rewrapped, and is never named."""
+    with site.serving(["local"], "local") as (_, client):
+        write(site, client, 1)
+        client.put_object(Bucket=site.bucket, Key="managed", Body=b"x", ServerSideEncryption="AES256")
+    harness.s3seal("key", "create", "--keyring", site.home / "keys/managed.json", "managed-2")
+    rules = '[[rules]]\nbuckets = ["*"]\nencryption = "named-key"\n'
+    config = harness.S3Seal(
+        site.home, site.upstream_endpoint, f"{site.name}-{next(numbers)}", checksum=CHECKSUM[site.name],
+        keys=site.providers.keys(["local"], "local", managed="managed-2", former=["managed"]), rules=rules,
+    ).start()
+    try:
+        client = config.endpoint.boto()
+        assert client.get_object(Bucket=site.bucket, Key="managed")["Body"].read() == b"x"
+        with pytest.raises(client.exceptions.ClientError) as refused:
+            client.put_object(Bucket=site.bucket, Key="no", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId="managed")
+        assert refused.value.response["Error"]["Code"] == "AccessDenied"
+        done = site.run(config, "rewrap", "--to", "managed-2")
+        assert (done["rewrapped"], done["other_mode"], done["failed"]) == (1, 2, 0)
+        usage = {row["key_id"]: row["objects"] for row in site.run(config, "usage")["keys"]}
+        assert usage == {"managed-2": 1, "of-local": 2}
+        assert client.get_object(Bucket=site.bucket, Key="managed")["Body"].read() == b"x"
+    finally:
+        config.stop()
+
+
+def test_bucket_keys_of_several_keys_move_one_by_one(site):
+    registry = site.home / "registry"
+    for default in ("local", "bao"):
+        with site.serving(["local", "bao"], default, registry) as (_, client):
+            client.put_object(Bucket=site.bucket, Key=default, Body=b"x")
+    config = site.proxy(["local", "bao", "kms"], "kms", registry)
+    arguments = ("--bucket-keys", "--to", site.providers.ids["kms"])
+    url = f"s3://{site.bucket}"
+    command = site.command(config, "rewrap", *arguments, url=url)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]})
+    assert refused.returncode == 64 and "say --from" in refused.stderr
+    assert site.run(config, "rewrap", *arguments, "--from", "of-bao", url=url)["rewrapped"] == 1
+    found = {row["key_id"]: row["objects"] for row in site.run(config, "usage")["keys"]}
+    assert found == {site.providers.ids["kms"]: 1, "of-local": 1}

@@ -25,6 +25,8 @@ pub struct Keys {
     pub default: String,
     /// The deployment's managed key, which no client names.
     pub managed: String,
+    /// Keys that were the managed one before: they open managed objects, and do nothing else.
+    pub former_managed: Vec<String>,
     /// Cache of unwrapped keys.
     pub cache: KeyCache,
     /// Keys between key-encryption keys and data keys.
@@ -104,6 +106,7 @@ pub struct LocalProvider {
 pub(super) struct KeysTable {
     default: Option<String>,
     managed: Option<String>,
+    former_managed: Option<Vec<String>>,
     cache: Option<CacheTable>,
     bucket_keys: Option<BucketKeysTable>,
     providers: Option<Value>,
@@ -139,12 +142,20 @@ pub(super) fn check(table: KeysTable, check: &mut Check<'_>) -> Keys {
             "must differ from keys.default: a managed key is never a named one",
         );
     }
+    let former_managed = table.former_managed.unwrap_or_default();
+    if former_managed.contains(&default) || former_managed.contains(&managed) {
+        check.problem(
+            "keys.former_managed",
+            "must list neither keys.default nor keys.managed",
+        );
+    }
     let cache = check_cache(&table.cache.unwrap_or_default(), check);
     let bucket_keys = check_bucket_keys(table.bucket_keys.unwrap_or_default(), check);
     let providers = check_providers(table.providers, check);
     Keys {
         default,
         managed,
+        former_managed,
         cache,
         bucket_keys,
         providers,

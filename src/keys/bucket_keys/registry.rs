@@ -40,6 +40,8 @@ pub struct RegistryError(pub String);
 pub struct Registry {
     store: Arc<dyn RegistryStore>,
     known: Cache<String, Option<Arc<WrappedBucketKey>>>,
+    /// What was read last, for as long as the store is away.
+    last: Cache<String, Arc<WrappedBucketKey>>,
 }
 
 impl Registry {
@@ -49,7 +51,8 @@ impl Registry {
             .max_capacity(KNOWN_MAX)
             .time_to_live(KNOWN_FOR)
             .build();
-        Self { store, known }
+        let last = Cache::new(KNOWN_MAX);
+        Self { store, known, last }
     }
 
     /// The newest wrap of a bucket key, if there is one.
@@ -59,9 +62,14 @@ impl Registry {
         id: &BucketKeyId,
     ) -> Result<Option<Arc<WrappedBucketKey>>, Arc<RegistryError>> {
         let name = name(logical_bucket, id);
-        self.known
-            .try_get_with(name.clone(), self.read(&name, id))
-            .await
+        let found = self.known.try_get_with(name.clone(), self.read(&name, id));
+        match found.await {
+            Ok(found) => Ok(found),
+            Err(error) => match self.last.get(&name).await {
+                Some(last) => Ok(Some(last)),
+                None => Err(error),
+            },
+        }
     }
 
     async fn read(
@@ -74,7 +82,9 @@ impl Registry {
         };
         let entry = parse(&entry).filter(|entry| entry.id == *id);
         let entry = entry.ok_or_else(|| RegistryError(format!("{name} is no entry")))?;
-        Ok(Some(Arc::new(entry)))
+        let entry = Arc::new(entry);
+        self.last.insert(name.to_owned(), Arc::clone(&entry)).await;
+        Ok(Some(entry))
     }
 
     /// Writes a wrap; from then on it is the newest.

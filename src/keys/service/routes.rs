@@ -33,6 +33,7 @@ pub(super) struct Routes {
     source: Mutex<Vec<Served>>,
     default: Option<String>,
     managed: Option<String>,
+    former_managed: Vec<String>,
 }
 
 impl Routes {
@@ -40,13 +41,16 @@ impl Routes {
         served: Vec<Served>,
         default: Option<String>,
         managed: Option<String>,
+        former_managed: Vec<String>,
     ) -> Result<Self, RouteError> {
-        let table = Table::build(&served, default.as_deref(), managed.as_deref())?;
+        let names = (default.as_deref(), managed.as_deref(), &*former_managed);
+        let table = Table::build(&served, names)?;
         Ok(Self {
             table: ArcSwap::from_pointee(table),
             source: Mutex::new(served),
             default,
             managed,
+            former_managed,
         })
     }
 
@@ -62,7 +66,8 @@ impl Routes {
             .find(|served| served.provider == provider);
         let entry = entry.ok_or_else(|| RouteError::UnknownProvider(provider.to_owned()))?;
         entry.keys = keys;
-        let table = Table::build(&changed, self.default.as_deref(), self.managed.as_deref())?;
+        let (default, managed) = (self.default.as_deref(), self.managed.as_deref());
+        let table = Table::build(&changed, (default, managed, &self.former_managed))?;
         self.table.store(Arc::new(table));
         *source = changed;
         Ok(())
@@ -78,13 +83,13 @@ pub(super) struct Table {
     order: Vec<KeyId>,
     pub(super) default: Option<KeyId>,
     pub(super) managed: Option<KeyId>,
+    pub(super) former_managed: Vec<KeyId>,
 }
 
 impl Table {
     fn build(
         served: &[Served],
-        default: Option<&str>,
-        managed: Option<&str>,
+        (default, managed, former_managed): (Option<&str>, Option<&str>, &[String]),
     ) -> Result<Self, RouteError> {
         let mut table = Self::default();
         for (index, served) in served.iter().enumerate() {
@@ -94,11 +99,14 @@ impl Table {
         }
         table.default = table.needed(default)?;
         table.managed = table.needed(managed)?;
-        match &table.managed {
-            Some(managed) if table.default.as_ref() == Some(managed) => {
-                Err(RouteError::ManagedIsNamed(managed.id.clone()))
-            }
-            Some(_) | None => Ok(table),
+        for name in former_managed {
+            let former = table.needed(Some(name))?;
+            table.former_managed.extend(former);
+        }
+        let mut managed = table.managed.iter().chain(&table.former_managed);
+        match managed.find(|managed| table.default.as_ref() == Some(managed)) {
+            Some(managed) => Err(RouteError::ManagedIsNamed(managed.id.clone())),
+            None => Ok(table),
         }
     }
 

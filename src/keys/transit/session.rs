@@ -124,17 +124,19 @@ struct Keeper {
 
 impl Keeper {
     async fn run(self) {
+        let mut good_until = None;
         loop {
-            let token = self.log_in().await;
+            let token = self.log_in(good_until).await;
             let login = Arc::new(Login {
                 token: token.secret,
             });
-            self.keep(&login, token.lease).await;
+            good_until = self.keep(&login, token.lease).await;
         }
     }
 
     /// Until it works: sooner at first, and no two proxies at the same moment.
-    async fn log_in(&self) -> Token {
+    /// Meanwhile a token that is still good stays in use.
+    async fn log_in(&self, good_until: Option<Instant>) -> Token {
         let mut waits = BACKOFF.build();
         loop {
             let error = match login::log_in(&self.api, &self.auth).await {
@@ -148,13 +150,16 @@ impl Keeper {
                 next_attempt_in = ?wait,
                 "key provider: login failed"
             );
-            self.publish.send_replace(State::Out(error.meaning()));
+            if good_until.is_none_or(|end| Instant::now() >= end) {
+                self.publish.send_replace(State::Out(error.meaning()));
+            }
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Uses a login until the server does not know it any more, or is about to forget it.
-    async fn keep(&self, login: &Arc<Login>, mut lease: Lease) {
+    /// Uses a login until the server does not know it any more, or is about to forget it: then it says
+    /// how long the token is good.
+    async fn keep(&self, login: &Arc<Login>, mut lease: Lease) -> Option<Instant> {
         let mut asked = Instant::now();
         loop {
             let end = asked + lease.ttl.unwrap_or(FOR_EVER);
@@ -182,10 +187,10 @@ impl Keeper {
                     let must_replace = !doubted && !lengthens(new, end);
                     (asked, lease) = (Instant::now(), new);
                     if must_replace && self.can_log_in() {
-                        return;
+                        return Some(asked + lease.ttl.unwrap_or(FOR_EVER));
                     }
                 }
-                Err(Refusal::Denied) => return,
+                Err(Refusal::Denied) => return None,
                 // Nobody knows: the token stays in use until it is refused, and is asked about
                 // again after a while.
                 Err(Refusal::Key(_)) => {
@@ -194,7 +199,7 @@ impl Keeper {
                         "key provider: the login could not be renewed"
                     );
                     if Instant::now() >= end {
-                        return;
+                        return None;
                     }
                     tokio::time::sleep(RENEWAL_PAUSE).await;
                 }

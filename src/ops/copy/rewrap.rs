@@ -130,9 +130,7 @@ pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Bod
 
 /// Whether objects under a rule could still be read under the new key.
 pub fn accepts(rule: &ResolvedRule, keys: &KeyService, target: &Target) -> Result<(), String> {
-    let is_managed = keys
-        .managed_key()
-        .is_some_and(|it| it.is_key_of(&target.key));
+    let is_managed = keys.is_managed(&(&target.key).into());
     let mode = if is_managed {
         Mode::Managed
     } else {
@@ -211,8 +209,7 @@ fn plan(
     target: &Target,
 ) -> Result<SealPlan, Outcome> {
     let head = metadata.envelope.head();
-    let managed = cx.keys.managed_key();
-    let is_managed = managed.is_some_and(|managed| managed.is_key_of(&target.key));
+    let is_managed = cx.keys.is_managed(&(&target.key).into());
     let mode = match (head.mode(), is_managed) {
         (Mode::Managed, true) => Mode::Managed,
         (Mode::NamedKey, false) => Mode::NamedKey,
@@ -253,16 +250,20 @@ async fn write(
         tags: &tags,
     };
     let layout = metadata.header.prefix().layout();
-    if layout == Layout::Single && !target.manner.nobody_writes && !job.is_heeded_aside().await? {
-        return Ok(Outcome::Refused(UNGUARDED.to_owned()));
+    if !target.manner.nobody_writes {
+        let is_guarded = match layout {
+            Layout::Single => job.is_heeded_aside().await?,
+            // Asked by the first part of the first one, in an upload of ours.
+            Layout::Segmented => cx.copies.are_heeded(layout) != Some(false),
+        };
+        if !is_guarded {
+            return Ok(Outcome::Refused(UNGUARDED.to_owned()));
+        }
     }
     let mut headers = kept(&source.headers, (cx.settings.clock)());
     store::name_type(&mut headers);
-    // A multipart object is put together at the end; a copy of a single one has its condition on the
-    // source, which is the same object.
-    if layout == Layout::Segmented
-        && let Some(etag) = source.etag()
-    {
+    // On both sides: a copy is made of the object as it was when it began.
+    if let Some(etag) = source.etag() {
         headers.insert(IF_MATCH, condition(source, etag));
     }
     match Box::pin(job.copy(plan, headers)).await? {

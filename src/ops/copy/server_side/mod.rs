@@ -234,8 +234,11 @@ impl Job<'_> {
             return Ok(known);
         }
         let random = random_bytes::<16>().map_err(KeyError::from)?;
+        // Beside the object: credentials may be limited to a prefix.
+        let folder = self.source.reading.name.key().rsplit_once('/');
+        let folder = folder.map_or_else(String::new, |(folder, _)| format!("{folder}/"));
         let key = format!(
-            ".s3seal-{}",
+            "{folder}.s3seal-{}",
             data_encoding::HEXLOWER.encode(random.as_slice())
         );
         let request = |method| {
@@ -258,7 +261,10 @@ impl Job<'_> {
         };
         conditions.learn(Layout::Single, are_heeded);
         if !are_heeded {
-            self.cx.upstream.send(request(Method::DELETE)).await?;
+            let removed = self.cx.upstream.send(request(Method::DELETE)).await?;
+            if !removed.status().is_success() {
+                tracing::warn!(key, "a copy that was a question is left behind");
+            }
         }
         Ok(are_heeded)
     }
@@ -321,6 +327,14 @@ impl Job<'_> {
             return Err(Error::Changed);
         }
         Ok(Copied::Refused(refused))
+    }
+
+    fn replaces_its_source(self) -> bool {
+        let name = &self.source.reading.name;
+        let is_current = name.version().is_none();
+        is_current
+            && self.request.bucket() == Some(name.bucket())
+            && self.request.key() == Some(name.key())
     }
 
     async fn is_source_the_same(self) -> Result<bool, Error> {

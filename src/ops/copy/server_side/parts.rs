@@ -103,6 +103,11 @@ impl Job<'_> {
         etags: &[String],
         conditions: HeaderMap,
     ) -> Result<Copied, Error> {
+        // Some upstreams heed a condition on PutObject only: then at least nothing is lost that was
+        // written while the parts were copied.
+        if self.replaces_its_source() && !self.is_source_the_same().await? {
+            return Err(Error::Changed);
+        }
         let mut complete = self.request.upstream(Method::POST);
         complete.query = format!("uploadId={}", uri::encode_component(id.as_bytes()));
         complete.headers = conditions;
