@@ -14,6 +14,7 @@ use crate::config::keys::{
 };
 use crate::keys::aws_kms::AwsKmsProvider;
 use crate::keys::local::{KeyringFile, LocalProvider, Passphrase};
+use crate::keys::names::Names;
 use crate::keys::observer::KeyObserver;
 use crate::keys::pkcs11::Pkcs11Provider;
 use crate::keys::transit::TransitProvider;
@@ -22,7 +23,6 @@ use crate::keys::types::{
 };
 use crate::keys::{
     CacheSettings, KeyError, KeyProvider, KeyService, KeyServiceSettings, Outage, ProviderSetup,
-    ServedKey,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{TrustError, tls_config};
@@ -151,13 +151,9 @@ struct Unasked(ProviderKind);
 
 impl Unasked {
     fn setup(kind: ProviderKind, name: &str, keys: &[String]) -> ProviderSetup {
-        let served = |id: &String| ServedKey {
-            id: id.clone(),
-            aliases: Vec::new(),
-        };
         ProviderSetup {
             name: name.to_owned(),
-            served: keys.iter().map(served).collect(),
+            served: Names::new(kind, keys).served(),
             provider: Arc::new(Self(kind)),
             foreign: None,
         }

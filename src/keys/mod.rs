@@ -32,6 +32,8 @@ pub mod entropy;
 #[cfg(feature = "proxy")]
 pub mod local;
 #[cfg(feature = "proxy")]
+pub mod names;
+#[cfg(feature = "proxy")]
 pub mod observer;
 #[cfg(feature = "proxy")]
 pub mod pkcs11;

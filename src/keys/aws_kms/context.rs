@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use aws_lc_rs::digest;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::keys::types::WrapContext;
+use crate::keys::wrap::context_digest;
 
 /// The client's pairs, the digest of the whole context, and where the object is (keys.md,
 /// "AWS KMS"). Ours come last: whatever a client calls its pairs, they replace nothing.
@@ -14,8 +14,8 @@ pub(super) fn encryption_context(
     partition: &str,
 ) -> HashMap<String, String> {
     let mut pairs: HashMap<String, String> = context.client.iter().cloned().collect();
-    let digest = digest::digest(&digest::SHA256, &context.bytes);
-    pairs.insert(CONTEXT.to_owned(), BASE64URL_NOPAD.encode(digest.as_ref()));
+    let digest = BASE64URL_NOPAD.encode(&context_digest(&context.bytes));
+    pairs.insert(CONTEXT.to_owned(), digest);
     if let Some(place) = place(context, partition) {
         pairs.insert(PLACE.to_owned(), place);
     }

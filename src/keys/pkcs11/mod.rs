@@ -14,7 +14,6 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -24,11 +23,13 @@ use self::token::TokenSession;
 use self::worker::{Device, Worker};
 use crate::config::keys::Pkcs11Provider as Pkcs11Config;
 use crate::keys::entropy::random_bytes;
+use crate::keys::names::Names;
 use crate::keys::provider::{KeyError, KeyProvider};
 use crate::keys::service::ServedKey;
 use crate::keys::types::{
     DATA_KEY_LEN, DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
 };
+use crate::keys::wrap::context_digest;
 
 mod failure;
 mod login;
@@ -40,7 +41,7 @@ mod worker;
 /// The keys of one token.
 pub struct Pkcs11Provider {
     pool: Pool<Worker>,
-    keys: Vec<String>,
+    names: Names,
 }
 
 impl Pkcs11Provider {
@@ -51,36 +52,13 @@ impl Pkcs11Provider {
         let workers = (0..config.sessions).map(|_| Worker::new(Arc::clone(&device)));
         Ok(Self {
             pool: Pool::start(&config.name, workers, QUEUE_MAX)?,
-            keys: config.keys.clone(),
+            names: Names::new(ProviderKind::Pkcs11, &config.keys),
         })
     }
 
     /// The names it serves: what the key service routes by.
     pub fn served(&self) -> Vec<ServedKey> {
-        let served = |id: &String| ServedKey {
-            id: id.clone(),
-            aliases: Vec::new(),
-        };
-        self.keys.iter().map(served).collect()
-    }
-
-    fn key(&self, id: &str) -> Result<KeyRef, KeyError> {
-        if !self.keys.iter().any(|key| key == id) {
-            return Err(KeyError::NotFound);
-        }
-        Ok(KeyRef {
-            provider: ProviderKind::Pkcs11,
-            id: id.to_owned(),
-            version: 0,
-        })
-    }
-
-    /// The label of a key that is served under exactly this name and version.
-    fn label(&self, key: &KeyRef) -> Result<String, KeyError> {
-        if self.key(&key.id)? != *key {
-            return Err(KeyError::NotFound);
-        }
-        Ok(key.id.clone())
+        self.names.served()
     }
 
     /// Has a thread do it with its session, twice if the session was lost.
@@ -100,7 +78,7 @@ impl KeyProvider for Pkcs11Provider {
 
     /// The name is the id, and there are no versions: nothing is asked.
     async fn describe(&self, name: &str) -> Result<KeyRef, KeyError> {
-        self.key(name)
+        self.names.key(name)
     }
 
     async fn generate(
@@ -119,7 +97,7 @@ impl KeyProvider for Pkcs11Provider {
         data_key: &DataKey,
         context: &WrapContext,
     ) -> Result<WrappedDataKey, KeyError> {
-        let label = self.label(key)?;
+        let label = self.names.name_of(key)?.to_owned();
         let plaintext = bound(data_key, context);
         let wrapped = self.call(move |token| token.wrap(&label, &plaintext));
         wrapped.await.map(WrappedDataKey)
@@ -131,7 +109,7 @@ impl KeyProvider for Pkcs11Provider {
         wrapped: &WrappedDataKey,
         context: &WrapContext,
     ) -> Result<DataKey, KeyError> {
-        let label = self.label(key)?;
+        let label = self.names.name_of(key)?.to_owned();
         if wrapped.0.len() != WRAPPED_LEN {
             return Err(KeyError::Malformed);
         }
@@ -151,7 +129,7 @@ impl KeyProvider for Pkcs11Provider {
 fn bound(data_key: &DataKey, context: &WrapContext) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(PLAINTEXT_LEN));
     bytes.extend_from_slice(data_key.expose());
-    bytes.extend_from_slice(context_hash(context).as_ref());
+    bytes.extend_from_slice(&context_digest(&context.bytes));
     bytes
 }
 
@@ -160,15 +138,11 @@ fn unbound(bytes: &[u8], context: &WrapContext) -> Result<DataKey, KeyError> {
     let (data_key, hash) = bytes
         .split_first_chunk::<DATA_KEY_LEN>()
         .ok_or(KeyError::Malformed)?;
-    if hash.ct_eq(context_hash(context).as_ref()).into() {
+    if hash.ct_eq(&context_digest(&context.bytes)).into() {
         Ok(DataKey::new(*data_key))
     } else {
         Err(KeyError::ContextMismatch)
     }
-}
-
-fn context_hash(context: &WrapContext) -> digest::Digest {
-    digest::digest(&digest::SHA256, &context.bytes)
 }
 
 /// Data key and SHA-256.

@@ -11,7 +11,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use data_encoding::BASE64;
 use http::Method;
 use rustls::ClientConfig;
@@ -22,11 +21,13 @@ use zeroize::Zeroizing;
 use self::api::{Api, Refusal};
 use self::session::Session;
 use crate::config::keys::TransitProvider as TransitConfig;
+use crate::keys::names::Names;
 use crate::keys::provider::{KeyError, KeyProvider, Outage};
 use crate::keys::service::ServedKey;
 use crate::keys::types::{
     DATA_KEY_LEN, DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
 };
+use crate::keys::wrap::context_digest;
 use crate::secret::Secret;
 
 mod api;
@@ -38,7 +39,7 @@ pub struct TransitProvider {
     api: Api,
     session: Session,
     mount: String,
-    keys: Vec<String>,
+    names: Names,
 }
 
 impl TransitProvider {
@@ -55,36 +56,18 @@ impl TransitProvider {
             session: Session::start(api.clone(), config.auth.clone(), config.name.clone()),
             api,
             mount: config.mount.clone(),
-            keys: config.keys.clone(),
+            names: Names::new(ProviderKind::Transit, &config.keys),
         }
     }
 
     /// The names it serves: what the key service routes by.
     pub fn served(&self) -> Vec<ServedKey> {
-        let served = |id: &String| ServedKey {
-            id: id.clone(),
-            aliases: Vec::new(),
-        };
-        self.keys.iter().map(served).collect()
-    }
-
-    fn key(&self, id: &str) -> Result<KeyRef, KeyError> {
-        if !self.keys.iter().any(|key| key == id) {
-            return Err(KeyError::NotFound);
-        }
-        Ok(KeyRef {
-            provider: ProviderKind::Transit,
-            id: id.to_owned(),
-            version: 0,
-        })
+        self.names.served()
     }
 
     /// One call on a key, with a token that was not refused as far as is known.
     async fn call(&self, call: &str, key: &KeyRef, body: &Value) -> Result<Answer, KeyError> {
-        if self.key(&key.id)? != *key {
-            return Err(KeyError::NotFound);
-        }
-        let path = format!("{}/{call}/{}", self.mount, key.id);
+        let path = format!("{}/{call}/{}", self.mount, self.names.name_of(key)?);
         let login = self.session.login().await?;
         let answer = self.post(&path, &login.token, body).await;
         let Err(Refusal::Denied) = answer else {
@@ -116,7 +99,7 @@ impl KeyProvider for TransitProvider {
 
     /// The name is the id, and Transit keeps track of versions: nothing is asked.
     async fn describe(&self, name: &str) -> Result<KeyRef, KeyError> {
-        self.key(name)
+        self.names.key(name)
     }
 
     async fn generate(
@@ -215,8 +198,7 @@ struct Plaintext<'a> {
 
 /// What the derived key of one wrap is derived with.
 fn derivation_context(context: &WrapContext) -> String {
-    let digest = digest::digest(&digest::SHA256, &context.bytes);
-    BASE64.encode(digest.as_ref())
+    BASE64.encode(&context_digest(&context.bytes))
 }
 
 fn data_key(base64: &str) -> Result<DataKey, Outage> {
