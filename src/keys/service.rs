@@ -9,7 +9,7 @@ use crate::keys::cache::{CacheKey, CacheSettings, Found, KeyCache, Lookup};
 use crate::keys::observer::KeyObserver;
 use crate::keys::policy::{AcceptedKey, KeyId};
 use crate::keys::provider::{ForeignWraps, KeyError, KeyProvider};
-use crate::keys::types::{DataKey, FreshDataKey, KeyRef, WrapContext, WrappedDataKey};
+use crate::keys::types::{DataKey, FreshDataKey, KeyRef, Mode, WrapContext, WrappedDataKey};
 use crate::keys::unwrapped::UnwrappedKey;
 
 mod bucket_keys;
@@ -153,6 +153,15 @@ impl KeyService {
     pub fn is_managed(&self, key: &KeyId) -> bool {
         let routes = self.routes.current();
         routes.managed.as_ref() == Some(key) || routes.former_managed.contains(key)
+    }
+
+    /// The mode of the objects under a configured key.
+    pub fn mode_of(&self, key: &KeyRef) -> Mode {
+        if self.is_managed(&key.into()) {
+            Mode::Managed
+        } else {
+            Mode::NamedKey
+        }
     }
 
     /// The managed key and those that were.

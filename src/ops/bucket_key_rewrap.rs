@@ -79,11 +79,11 @@ pub async fn rewrap(
     if entry.kek == *to {
         return Ok(BucketKeyOutcome::AlreadyThere);
     }
-    let (from_mode, to_mode) = (mode(cx, &entry.kek), mode(cx, to));
-    if from_mode != to_mode {
+    let mode = cx.keys.mode_of(to);
+    if cx.keys.mode_of(&entry.kek) != mode {
         return Ok(BucketKeyOutcome::OtherMode);
     }
-    let from = accepted_by_all(cx, bucket, &entry.kek, to, to_mode)?;
+    let from = accepted_by_all(cx, bucket, &entry.kek, to, mode)?;
     if !dry_run {
         let keys = &cx.keys;
         let moved = Box::pin(keys.rewrap_bucket_key(&from, &entry, to, logical)).await?;
@@ -110,14 +110,6 @@ fn accepted_by_all(
         }
     }
     Ok(accepted?)
-}
-
-fn mode(cx: &Cx, key: &KeyRef) -> Mode {
-    if cx.keys.is_managed(&key.into()) {
-        Mode::Managed
-    } else {
-        Mode::NamedKey
-    }
 }
 
 /// The name that stands for the bucket in bindings, by the rule for all of it or else the last one.

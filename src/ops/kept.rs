@@ -39,6 +39,18 @@ fn keep_lock(from: &HeaderMap, kept: &mut HeaderMap, now: OffsetDateTime) {
     }
 }
 
+/// The value of `If-Match` for writing over the object that was read with `headers`.
+pub fn condition(headers: &HeaderMap, etag: &HeaderValue) -> HeaderValue {
+    // Ceph 16 compares it with what is between the quotes, and shows who it is.
+    if headers.contains_key("x-rgw-object-type") {
+        let bare = etag.to_str().map(|etag| etag.trim_matches('"'));
+        if let Some(bare) = bare.ok().and_then(|bare| HeaderValue::from_str(bare).ok()) {
+            return bare;
+        }
+    }
+    etag.clone()
+}
+
 /// Whether the object must be restored before it can be read (AWS, "RestoreObject").
 pub fn is_archived(headers: &HeaderMap) -> bool {
     let class = headers.get("x-amz-storage-class");

@@ -6,6 +6,7 @@ pub mod early;
 pub mod endpoint;
 pub mod progress;
 pub mod redirect;
+pub mod refusal;
 pub mod request;
 pub mod retry;
 pub mod sign;

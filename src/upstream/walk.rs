@@ -3,12 +3,12 @@
 use http::{Method, StatusCode};
 use thiserror::Error;
 
+use super::refusal::refusal_code;
 use super::request::UpstreamRequest;
 use super::{Upstream, UpstreamError};
 use crate::body::{BodyError, collect};
 use crate::s3::uri;
 use crate::s3::xml::document::Document;
-use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
 
 /// The keys behind the last one that was seen.
 pub struct Walk<'a> {
@@ -75,13 +75,8 @@ impl<'a> Walk<'a> {
         request.operation = "ListObjectsV2";
         request.query = self.query();
         let response = self.upstream.send(request).await?;
-        let status = response.status();
-        if status != StatusCode::OK {
-            let body = collect(response.into_body(), ERROR_DOCUMENT_LEN_MAX as u64).await?;
-            let code = ErrorDocument::parse(&body).map(|error| error.code().to_owned());
-            return Err(WalkError::Refused(
-                code.unwrap_or_else(|| status.to_string()),
-            ));
+        if response.status() != StatusCode::OK {
+            return Err(WalkError::Refused(refusal_code(response).await?));
         }
         let document = collect(response.into_body(), PAGE_LEN_MAX).await?;
         let (page, is_truncated) = parse(&document).ok_or(WalkError::Unreadable)?;

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, IF_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use hyper::Response;
 
 use super::server_side::{Copied, Job};
 use super::tags::Tags;
 use super::{MISSING_META, Probed, Reading, Source, probe};
-use crate::body::{Body, collect};
+use crate::body::Body;
 use crate::error::{CustomerKeyRefusal, Error, StoredError};
 use crate::format::{Layout, Metadata, WrapKind};
 use crate::keys::KeyService;
@@ -20,7 +20,7 @@ use crate::keys::types::{Binding, KeyRef, Mode};
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, uses_bucket_key};
 use crate::ops::incoming::respond;
-use crate::ops::kept::{is_archived, kept};
+use crate::ops::kept::{condition, is_archived, kept};
 use crate::ops::policy::ResolvedRule;
 use crate::ops::read::settled;
 use crate::ops::store;
@@ -28,8 +28,9 @@ use crate::ops::stored::{self, AcceptedKek, Stored};
 use crate::s3::copy_source::Directive;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::HeaderError;
-use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
+use crate::s3::query::Query;
 use crate::s3::xml::object_encryption::ObjectEncryption;
+use crate::upstream::refusal::refusal_code;
 
 /// Under which key an object is to be.
 #[derive(Clone, Debug)]
@@ -81,10 +82,7 @@ pub enum Outcome {
 /// `UpdateObjectEncryption`.
 pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Body>, Error> {
     let rule = request.rule(cx)?;
-    if crate::s3::query::Query::new(Some(&request.query))
-        .get("versionId")
-        .is_some()
-    {
+    if Query::new(Some(&request.query)).get("versionId").is_some() {
         // A copy would make an old version the newest.
         return Err(S3Error::new(ErrorCode::NotImplemented)
             .detail("QueryParameter", "versionId")
@@ -130,12 +128,7 @@ pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Bod
 
 /// Whether objects under a rule could still be read under the new key.
 pub fn accepts(rule: &ResolvedRule, keys: &KeyService, target: &Target) -> Result<(), String> {
-    let is_managed = keys.is_managed(&(&target.key).into());
-    let mode = if is_managed {
-        Mode::Managed
-    } else {
-        Mode::NamedKey
-    };
+    let mode = keys.mode_of(&target.key);
     let accepted = rule.open.check(&target.key, mode, Binding::BucketAndKey);
     accepted
         .map(drop)
@@ -168,12 +161,9 @@ async fn once(cx: &Arc<Cx>, request: &S3Request, target: &Target) -> Result<Outc
             return Ok(Outcome::Gone);
         }
         Probed::Refused(refused) => {
-            let outcome = refusal(refused).await?;
-            let is_archived = outcome == Outcome::Refused("InvalidObjectState".to_owned());
-            return Ok(if is_archived {
-                Outcome::Archived
-            } else {
-                outcome
+            return Ok(match refusal_code(refused).await? {
+                code if code == "InvalidObjectState" => Outcome::Archived,
+                code => Outcome::Refused(code),
             });
         }
     };
@@ -209,13 +199,12 @@ fn plan(
     target: &Target,
 ) -> Result<SealPlan, Outcome> {
     let head = metadata.envelope.head();
-    let is_managed = cx.keys.is_managed(&(&target.key).into());
-    let mode = match (head.mode(), is_managed) {
-        (Mode::Managed, true) => Mode::Managed,
-        (Mode::NamedKey, false) => Mode::NamedKey,
-        (Mode::Managed, false) if target.takes_managed => Mode::NamedKey,
-        (Mode::Managed | Mode::NamedKey | Mode::CustomerKey, _) => return Err(Outcome::OtherMode),
-    };
+    let mode = cx.keys.mode_of(&target.key);
+    let becomes_named =
+        target.takes_managed && (head.mode(), mode) == (Mode::Managed, Mode::NamedKey);
+    if head.mode() != mode && !becomes_named {
+        return Err(Outcome::OtherMode);
+    }
     let provider = target.key.provider;
     let bucket_key = target
         .bucket_key
@@ -264,35 +253,15 @@ async fn write(
     store::name_type(&mut headers);
     // On both sides: a copy is made of the object as it was when it began.
     if let Some(etag) = source.etag() {
-        headers.insert(IF_MATCH, condition(source, etag));
+        headers.insert(IF_MATCH, condition(&source.headers, etag));
     }
     match Box::pin(job.copy(plan, headers)).await? {
         Copied::Done(_) => Ok(Outcome::Rewrapped),
         Copied::Refused(refused) if refused.status() == StatusCode::PRECONDITION_FAILED => {
             Err(Error::Changed)
         }
-        Copied::Refused(refused) => refusal(refused).await,
+        Copied::Refused(refused) => Ok(Outcome::Refused(refusal_code(refused).await?)),
     }
-}
-
-/// The value of `If-Match` for writing over the source.
-fn condition(source: &Source<'_>, etag: &HeaderValue) -> HeaderValue {
-    // Ceph 16 compares it with what is between the quotes, and shows who it is.
-    if source.headers.contains_key("x-rgw-object-type") {
-        let bare = etag.to_str().map(|etag| etag.trim_matches('"'));
-        if let Some(bare) = bare.ok().and_then(|bare| HeaderValue::from_str(bare).ok()) {
-            return bare;
-        }
-    }
-    etag.clone()
-}
-
-/// The code of a refusal; of a HEAD there is only a status.
-async fn refusal(refused: Response<Body>) -> Result<Outcome, Error> {
-    let status = refused.status();
-    let body = collect(refused.into_body(), ERROR_DOCUMENT_LEN_MAX as u64).await?;
-    let code = ErrorDocument::parse(&body).map(|error| error.code().to_owned());
-    Ok(Outcome::Refused(code.unwrap_or_else(|| status.to_string())))
 }
 
 const UNGUARDED: &str = "the upstream ignores x-amz-copy-source-if-match: what is written meanwhile \

@@ -11,7 +11,7 @@ use crate::format::Metadata;
 use crate::ops::copy::MISSING_META;
 use crate::ops::copy::tags::Tags;
 use crate::ops::incoming::{self, insert_text};
-use crate::ops::kept::{is_archived, kept};
+use crate::ops::kept::{condition, is_archived, kept};
 use crate::ops::read::content_length;
 use crate::ops::s3ec;
 use crate::ops::store;
@@ -37,14 +37,7 @@ pub(super) struct Plaintext {
 impl Plaintext {
     /// The value of `If-Match` for writing over this object.
     pub(super) fn condition(&self) -> HeaderValue {
-        // Ceph 16 compares it with what is between the quotes, and shows who it is.
-        if self.headers.contains_key("x-rgw-object-type") {
-            let bare = self.etag.to_str().map(|etag| etag.trim_matches('"'));
-            if let Some(bare) = bare.ok().and_then(|bare| HeaderValue::from_str(bare).ok()) {
-                return bare;
-            }
-        }
-        self.etag.clone()
+        condition(&self.headers, &self.etag)
     }
 }
 

@@ -7,8 +7,8 @@ use hyper::Response;
 use super::look::Plaintext;
 use super::{Object, Outcome};
 use crate::auth::PayloadVerifier;
+use crate::body::Body;
 use crate::body::claimed::ClaimedBody;
-use crate::body::{Body, collect};
 use crate::error::Error;
 use crate::format::{Layout, SingleSealer};
 use crate::keys::KeyError;
@@ -17,7 +17,7 @@ use crate::ops::context::Cx;
 use crate::ops::encryption::SealPlan;
 use crate::ops::incoming;
 use crate::ops::store::{self, seal_failed};
-use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
+use crate::upstream::refusal::refusal_code;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 impl Object<'_> {
@@ -51,11 +51,7 @@ pub(super) async fn outcome(stored: Response<Body>, len: u64) -> Result<Outcome,
         StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
             Err(Error::Changed)
         }
-        status => {
-            let body = collect(stored.into_body(), ERROR_DOCUMENT_LEN_MAX as u64).await?;
-            let code = ErrorDocument::parse(&body).map(|error| error.code().to_owned());
-            Ok(Outcome::Refused(code.unwrap_or_else(|| status.to_string())))
-        }
+        _ => Ok(Outcome::Refused(refusal_code(stored).await?)),
     }
 }
 
