@@ -9,9 +9,7 @@
 use thiserror::Error;
 
 use crate::keys::entropy::{EntropyError, random_bytes};
-use crate::keys::types::{
-    DataKey, FreshDataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey,
-};
+use crate::keys::types::{DataKey, KeyRef, ProviderKind, WrapContext, WrappedDataKey};
 use crate::keys::wrap::{WrapError, WrapInfo, derived_unwrap, derived_wrap};
 
 /// What an envelope says in the place of a key id and version.
@@ -21,16 +19,6 @@ pub fn key_ref() -> KeyRef {
         id: String::new(),
         version: 0,
     }
-}
-
-/// Makes a data key and wraps it under the caller's.
-pub fn generate(
-    customer_key: &[u8; 32],
-    context: &WrapContext,
-) -> Result<FreshDataKey, EntropyError> {
-    let data_key = DataKey::new(*random_bytes()?);
-    let wrapped = wrap(customer_key, &data_key, context)?;
-    Ok(FreshDataKey { data_key, wrapped })
 }
 
 /// Wraps a data key under the caller's.
@@ -77,14 +65,15 @@ mod tests {
 
     #[test]
     fn a_wrap_opens_under_its_own_key_and_context_only() {
-        let fresh = generate(&[1; 32], &context("a")).unwrap();
-        let opened = unwrap(&[1; 32], &fresh.wrapped, &context("a")).unwrap();
-        assert_eq!(opened.expose(), fresh.data_key.expose());
+        let data_key = DataKey::new([3; 32]);
+        let wrapped = wrap(&[1; 32], &data_key, &context("a")).unwrap();
+        let opened = unwrap(&[1; 32], &wrapped, &context("a")).unwrap();
+        assert_eq!(opened.expose(), data_key.expose());
         for (key, place) in [(2, "a"), (1, "b")] {
-            let refused = unwrap(&[key; 32], &fresh.wrapped, &context(place));
+            let refused = unwrap(&[key; 32], &wrapped, &context(place));
             assert_eq!(refused.unwrap_err(), CustomerKeyError::Wrong);
         }
-        let cut = WrappedDataKey(fresh.wrapped.0.split_last().unwrap().1.to_vec());
+        let cut = WrappedDataKey(wrapped.0.split_last().unwrap().1.to_vec());
         let refused = unwrap(&[1; 32], &cut, &context("a"));
         assert_eq!(refused.unwrap_err(), CustomerKeyError::Malformed);
     }

@@ -8,16 +8,15 @@ use super::policy::ResolvedRule;
 use super::s3ec;
 use crate::config::rules::{Encryption, Rule};
 use crate::error::Error;
-use crate::format::FreshContentKey;
-use crate::format::Metadata;
-use crate::format::{ClientContext, EnvelopeHead, KeyEnvelope, WrapKind, Wrapped};
-use crate::format::{ContentHeader, Ending, HeaderPrefix, Layout};
-use crate::keys::KeyError;
-use crate::keys::customer;
+use crate::format::{
+    ClientContext, ContentHeader, Ending, EnvelopeHead, FreshContentKey, HeaderPrefix, KeyEnvelope,
+    Layout, Metadata, WrapKind, Wrapped,
+};
 use crate::keys::entropy::random_bytes;
 use crate::keys::policy::KeyId;
 use crate::keys::service::CurrentWrap;
 use crate::keys::types::{DataKey, KeyRef, Mode, ProviderKind, WrapContext};
+use crate::keys::{KeyError, customer};
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::headers::{
     self, HeaderError, METADATA_LEN_MAX, SSE_CUSTOMER_ALGORITHM, SSE_CUSTOMER_KEY_MD5,
@@ -234,18 +233,15 @@ impl SealPlan {
         let logical_bucket = rule.logical_bucket(bucket);
         let context = head.context(&prefix, logical_bucket, object_key)?;
         let (data_key, wrapped) = match (&self.kek, self.wrap) {
+            // A provider makes both in one call.
             (Kek::Configured(key), WrapKind::Direct) => {
                 let fresh = cx.keys.generate(key, &context).await?;
                 (fresh.data_key, Wrapped::Direct(fresh.wrapped))
             }
-            (Kek::Configured(_), WrapKind::BucketKey) => {
+            (Kek::Configured(_), WrapKind::BucketKey) | (Kek::Customer(_), _) => {
                 let data_key = DataKey::new(*random_bytes().map_err(KeyError::from)?);
                 let wrapped = self.wrap(cx, logical_bucket, &data_key, &context).await?;
                 (data_key, wrapped)
-            }
-            (Kek::Customer(key), _) => {
-                let fresh = customer::generate(key.expose(), &context).map_err(KeyError::from)?;
-                (fresh.data_key, Wrapped::Direct(fresh.wrapped))
             }
         };
         let (header, content_key) = ContentHeader::new(prefix, &data_key);
@@ -255,9 +251,7 @@ impl SealPlan {
             content_key,
         })
     }
-}
 
-impl SealPlan {
     /// Wraps a data key as the plan says: a fresh one, or one that a copy or a rewrap keeps.
     pub async fn wrap(
         &self,
