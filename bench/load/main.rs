@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench load -- run       # nine rounds of every cell: a quarter of an hour
 //! cargo bench --bench load -- memory    # peak memory against the size of objects and parts
+//! cargo bench --bench load -- kms       # calls of a key provider per object: needs OpenBao
 //! cargo bench --bench load -- parts     # an upload of 10,000 parts: 49 GiB, some minutes
 //! cargo test --bench load -- smoke      # seconds: does every cell work, are all bodies right
 //! ```
@@ -27,6 +28,7 @@ mod chunked;
 mod connection;
 mod error;
 mod generator;
+mod kms;
 mod memory;
 mod multipart;
 mod nginx;
@@ -54,7 +56,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    error::LoadError, memory::MemoryOptions, parts::PartsOptions, run::RunOptions,
+    error::LoadError, kms::KmsOptions, memory::MemoryOptions, parts::PartsOptions, run::RunOptions,
     smoke::SmokeOptions,
 };
 
@@ -86,6 +88,14 @@ enum Command {
     Memory {
         #[command(flatten)]
         options: MemoryOptions,
+        /// Also write everything measured, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Count calls of a key provider per object, with bucket keys and without
+    Kms {
+        #[command(flatten)]
+        options: KmsOptions,
         /// Also write everything measured, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -155,6 +165,11 @@ impl Command {
             }
             Self::Memory { options, json } => {
                 let report = memory::memory(&options)?;
+                println!("{}", report.text());
+                write_json(json, &report).map(|()| SUCCESS)
+            }
+            Self::Kms { options, json } => {
+                let report = kms::kms(&options)?;
                 println!("{}", report.text());
                 write_json(json, &report).map(|()| SUCCESS)
             }

@@ -38,6 +38,7 @@ pub(crate) struct Seal {
     log: String,
     origin: SocketAddr,
     directory: PathBuf,
+    keys: String,
 }
 
 /// What s3seal adds to an upload: `upstream.checksum`.
@@ -66,6 +67,7 @@ impl Seal {
             log: options.log.clone(),
             origin,
             directory: directory.join("s3seal"),
+            keys: LOCAL_KEYS.to_owned(),
         };
         fs::create_dir_all(&seal.directory).map_err(LoadError::io("creating s3seal's folder"))?;
         for key in ["default", "managed"] {
@@ -74,15 +76,25 @@ impl Seal {
         Ok(seal)
     }
 
+    /// With other tables `keys` than the local keyring's.
+    pub(crate) fn with_keys(self, keys: String) -> Self {
+        Self { keys, ..self }
+    }
+
     /// Starts an instance and waits until it takes connections.
     pub(crate) fn start(&self) -> Result<Service, LoadError> {
+        self.start_watched().map(|(service, _)| service)
+    }
+
+    /// The same, with the address of its metrics.
+    pub(crate) fn start_watched(&self) -> Result<(Service, SocketAddr), LoadError> {
         self.launch(Service::start)
     }
 
     /// Starts an instance and measures until it answered its first GET, of `path`.
     pub(crate) fn time_start(&self, path: &str) -> Result<Duration, LoadError> {
         let started = Instant::now();
-        let mut service = self.launch(Service::spawn)?;
+        let (mut service, _) = self.launch(Service::spawn)?;
         loop {
             service.check()?;
             if first_answer(service.address(), path).is_some_and(|status| status == 200) {
@@ -102,7 +114,7 @@ impl Seal {
     fn launch(
         &self,
         start: impl FnOnce(Launch<'_>, SocketAddr) -> Result<Service, LoadError>,
-    ) -> Result<Service, LoadError> {
+    ) -> Result<(Service, SocketAddr), LoadError> {
         let (listen, admin) = (free_address()?, free_address()?);
         let file = self.directory.join("s3seal.toml");
         fs::write(&file, self.configuration(listen, admin))
@@ -115,7 +127,7 @@ impl Seal {
             core: PROXY_CORE,
             directory: &self.directory,
         };
-        start(launch, listen)
+        Ok((start(launch, listen)?, admin))
     }
 
     fn create_key(&self, key: &str) -> Result<(), LoadError> {
@@ -145,6 +157,7 @@ impl Seal {
 
     fn configuration(&self, listen: SocketAddr, admin: SocketAddr) -> String {
         let (origin, checksum, log) = (self.origin, self.checksum.name(), &self.log);
+        let keys = &self.keys;
         format!(
             r#"[listen]
 address = "{listen}"
@@ -163,15 +176,7 @@ checksum = "{checksum}"
 access_key_id = "{ACCESS_KEY_ID}"
 secret_access_key = "{SECRET_ACCESS_KEY}"
 
-[keys]
-default = "default"
-managed = "managed"
-
-[[keys.providers]]
-kind = "local"
-name = "local"
-keyring = "keyring.json"
-
+{keys}
 [[rules]]
 buckets = ["*"]
 encryption = "named-key"
@@ -213,6 +218,16 @@ fn first_answer(address: SocketAddr, path: &str) -> Option<u16> {
         .parse()
         .ok()
 }
+
+const LOCAL_KEYS: &str = r#"[keys]
+default = "default"
+managed = "managed"
+
+[[keys.providers]]
+kind = "local"
+name = "local"
+keyring = "keyring.json"
+"#;
 
 /// A hundred times what a start may take.
 const START_LIMIT: Duration = Duration::from_secs(10);

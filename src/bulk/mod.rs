@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use futures_util::stream::{self, StreamExt};
 
 use self::checkpoint::{Checkpoint, CheckpointError};
-use crate::upstream::walk::{Walk, WalkError};
+use crate::upstream::walk::{Listed, Walk, WalkError};
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub enum BulkError {
     Checkpoint(#[from] CheckpointError),
 }
 
-/// Does `work` for every key, `at_once` at a time, until it breaks off or `is_stopped`. What has begun
-/// is finished. A checkpoint is written when a page is done: until then its keys count as untouched,
+/// Does `work` for every object, `at_once` at a time, until it breaks off or `is_stopped`. What has begun
+/// is finished. A checkpoint is written when a page is done: until then its objects count as untouched,
 /// so work must be such that doing it again does no harm. It also says how many objects are `left`
 /// behind it for which the work failed.
 ///
@@ -44,12 +44,12 @@ pub async fn each<W: Future<Output = ControlFlow<()>>>(
     checkpoint: Option<&Checkpoint<'_>>,
     at_once: usize,
     is_stopped: impl Fn() -> bool,
-    work: impl Fn(String) -> W,
+    work: impl Fn(Listed) -> W,
     left: impl Fn() -> u64,
 ) -> Result<Ended, BulkError> {
     while let Some(page) = walk.next_page().await? {
         let goes_on = Cell::new(true);
-        let mut running = stream::iter(page.keys)
+        let mut running = stream::iter(page.objects)
             .take_while(|_| std::future::ready(goes_on.get() && !is_stopped()))
             .map(&work)
             .buffer_unordered(at_once);

@@ -17,7 +17,7 @@ use crate::bulk::checkpoint::{Checkpoint, Place, Progress, Task};
 use crate::bulk::{Ended, each};
 use crate::error::{Error, Fault};
 use crate::ops::context::Cx;
-use crate::upstream::walk::Walk;
+use crate::upstream::walk::{Listed, Walk, Which};
 
 /// Arguments of every such command.
 #[derive(Debug, clap::Args)]
@@ -81,6 +81,10 @@ pub trait Work {
     fn is_dry(&self) -> bool {
         false
     }
+    /// What it is about.
+    fn which(&self) -> Which {
+        Which::Current
+    }
     /// Names the command in checkpoints, with everything that decides what is done.
     fn command(&self) -> String;
     /// Deals with one object; `Err` is for what is wrong with more than this object.
@@ -88,7 +92,7 @@ pub trait Work {
         &self,
         cx: &Arc<Cx>,
         bucket: &str,
-        key: &str,
+        object: &Listed,
         say: &dyn Fn(&str),
     ) -> impl Future<Output = Result<(), Error>>;
     /// Objects seen so far, and those for which the work failed.
@@ -97,7 +101,7 @@ pub trait Work {
     fn summary(&self, end: End) -> Self::Summary;
     /// For people.
     fn table(&self, summary: &Self::Summary) -> String;
-    /// One sentence about objects for which the work failed.
+    /// How many objects the work failed for, as the beginning of a sentence.
     fn failure(&self, failed: u64) -> String;
 }
 
@@ -134,18 +138,10 @@ pub fn run<W: Work>(
     args: &BulkArgs,
     work: impl AsyncFnOnce(&Arc<Cx>, &str, &str) -> Result<W, CommandError>,
 ) -> Result<(), CommandError> {
-    let config = check_config::load(&args.config)?;
-    app::init_log(&config.log).map_err(|error| CommandError::Usage(error.to_string()))?;
-    let (bucket, prefix) = objects(&args.objects)?;
-    let place = checkpoint_place(args.checkpoint.as_deref(), bucket, prefix)?;
-    let runtime = app::runtime().map_err(|error| CommandError::Failed(error.to_string()))?;
-    runtime.block_on(async {
-        let cx = app::operator(config)
-            .await
-            .map_err(|error| CommandError::Usage(with_causes(&error)))?;
-        let cx = Arc::new(cx);
-        let work = work(&cx, bucket, prefix).await?;
-        Box::pin(walk(&cx, args, (bucket, prefix), place, &work)).await
+    alone(args, async |cx, bucket, prefix| {
+        let place = checkpoint_place(args.checkpoint.as_deref(), bucket, prefix)?;
+        let work = work(cx, bucket, prefix).await?;
+        Box::pin(walk(cx, args, (bucket, prefix), place, &work)).await
     })
 }
 
@@ -177,7 +173,7 @@ pub fn print(text: &str) -> Result<(), CommandError> {
 }
 
 /// Bucket and prefix of `s3://bucket/prefix`.
-pub fn objects(url: &str) -> Result<(&str, &str), CommandError> {
+fn objects(url: &str) -> Result<(&str, &str), CommandError> {
     let rest = url.strip_prefix("s3://").filter(|rest| !rest.is_empty());
     let rest =
         rest.ok_or_else(|| CommandError::Usage("objects are named s3://bucket/prefix".to_owned()))?;
@@ -185,7 +181,7 @@ pub fn objects(url: &str) -> Result<(&str, &str), CommandError> {
 }
 
 /// Where a checkpoint is; never among the objects that are worked on.
-pub fn checkpoint_place(
+fn checkpoint_place(
     url: Option<&str>,
     bucket: &str,
     prefix: &str,
@@ -201,7 +197,7 @@ pub fn checkpoint_place(
 }
 
 /// Set by SIGTERM or SIGINT: what has begun is finished.
-pub fn stop_signal() -> Arc<AtomicBool> {
+fn stop_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     tokio::spawn(async move {
@@ -249,11 +245,11 @@ async fn walk<W: Work>(
     };
     let stop = stop_signal();
     let ended = each(
-        Walk::new(&cx.upstream, bucket, prefix, progress.after),
+        Walk::new(&cx.upstream, bucket, prefix, work.which(), progress.after),
         checkpoint.as_ref(),
         usize::from(args.concurrency),
         || stop.load(Ordering::Acquire),
-        |key| run.one(key),
+        |object| run.one(object),
         || progress.left + work.counts().1,
     );
     let ended = ended.await;
@@ -288,30 +284,41 @@ fn report<W: Work>(work: &W, end: &End, as_json: bool) -> Result<(), CommandErro
     }
     match work.counts().1 + end.left_before {
         0 => Ok(()),
-        left => Err(CommandError::Failed(work.failure(left))),
+        left if end.left_before > 0 => Err(CommandError::Failed(format!(
+            "{}, {} of them seen by the run that this one went on with: the same command begins anew",
+            work.failure(left),
+            end.left_before
+        ))),
+        left => Err(CommandError::Failed(format!(
+            "{}, see above",
+            work.failure(left)
+        ))),
     }
 }
 
 impl<W: Work> Run<'_, W> {
-    async fn one(&self, key: String) -> std::ops::ControlFlow<()> {
+    async fn one(&self, object: Listed) -> std::ops::ControlFlow<()> {
         use std::ops::ControlFlow::{Break, Continue};
-        if self.shard.is_some_and(|shard| !shard.has(&key)) {
+        if self.shard.is_some_and(|shard| !shard.has(&object.key)) {
             return Continue(());
         }
         if let Some(pace) = &self.pace {
             pace.wait().await;
         }
-        let say = |what: &str| self.say(&key, what);
-        let outcome = self.work.one(self.cx, self.bucket, &key, &say).await;
+        let say = |what: &str| self.say(&object, what);
+        let outcome = self.work.one(self.cx, self.bucket, &object, &say).await;
+        let is_answered = !matches!(outcome, Err(Error::Upstream(_)));
+        let unanswered = self.unanswered.get() + 1;
+        self.unanswered
+            .set(if is_answered { 0 } else { unanswered });
         let Err(error) = outcome else {
-            self.unanswered.set(0);
             self.progress();
             return Continue(());
         };
-        self.say(&key, &with_causes(&error));
+        self.say(&object, &with_causes(&error));
         self.progress();
         if self.is_fatal(&error) {
-            *self.fatal.borrow_mut() = Some(format!("{key}: {}", with_causes(&error)));
+            *self.fatal.borrow_mut() = Some(format!("{}: {}", object.key, with_causes(&error)));
             return Break(());
         }
         Continue(())
@@ -320,18 +327,21 @@ impl<W: Work> Run<'_, W> {
     /// Whether no other object will fare better: without keys none will; of an upstream that does not
     /// answer that is known after some.
     fn is_fatal(&self, error: &Error) -> bool {
-        if matches!(error, Error::Upstream(_)) {
-            self.unanswered.set(self.unanswered.get() + 1);
-        }
         error.fault() == Fault::Keys || self.unanswered.get() >= self.unanswered_max
     }
 
     /// About one object.
-    fn say(&self, key: &str, what: &str) {
+    fn say(&self, Listed { key, version }: &Listed, what: &str) {
         if self.is_terminal {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
-        let _ = writeln!(std::io::stderr(), "s3://{}/{key}: {what}", self.bucket);
+        let version = version.as_ref().map(|id| format!(" (version {id})"));
+        let version = version.unwrap_or_default();
+        let _ = writeln!(
+            std::io::stderr(),
+            "s3://{}/{key}{version}: {what}",
+            self.bucket
+        );
     }
 
     fn progress(&self) {

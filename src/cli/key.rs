@@ -17,6 +17,7 @@ use crate::keys::local::{
 mod material;
 mod seal;
 mod show;
+mod unused;
 
 /// `s3seal key ...`.
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ enum KeyCommand {
     /// Switch off a key or version, to be enabled again at will
     Disable(VersionArgs),
     /// Switch off a key or version for good, keeping its material
-    Retire(VersionArgs),
+    Retire(RetireArgs),
     /// Erase the material of a key or version: what it encrypted is lost
     Destroy(DestroyArgs),
     /// Put the keyring's material under a passphrase, or under another one
@@ -133,9 +134,19 @@ struct EnableArgs {
 }
 
 #[derive(Debug, Args)]
+struct RetireArgs {
+    #[command(flatten)]
+    key: VersionArgs,
+    #[command(flatten)]
+    unused: unused::UnusedArgs,
+}
+
+#[derive(Debug, Args)]
 struct DestroyArgs {
     #[command(flatten)]
     key: VersionArgs,
+    #[command(flatten)]
+    unused: unused::UnusedArgs,
     /// Do not ask on a terminal
     #[arg(long)]
     yes: bool,
@@ -172,8 +183,12 @@ pub fn run(args: &KeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
         KeyCommand::Import(args) => import(args, io),
         KeyCommand::Enable(args) => change(&args.key, Change::Enable { force: args.force }, io),
         KeyCommand::Disable(args) => change(args, Change::Disable, io),
-        KeyCommand::Retire(args) => change(args, Change::Retire, io),
+        KeyCommand::Retire(args) => {
+            unused::check(&args.unused, &args.key)?;
+            change(&args.key, Change::Retire, io)
+        }
         KeyCommand::Destroy(args) => {
+            unused::check(&args.unused, &args.key)?;
             if io.interactive && !args.yes {
                 confirm(&args.key, io)?;
             }
@@ -196,6 +211,15 @@ pub enum KeyCommandError {
     /// The keyring file cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The configuration that says where to look for what needs a key.
+    #[error("{0}")]
+    Configuration(String),
+    /// Something that is stored needs the key.
+    #[error("{0} needs it: rewrap first, or say --force")]
+    Needed(String),
+    /// It cannot be said whether something that is stored needs the key.
+    #[error("it cannot be said whether something needs it: {0}")]
+    Unsure(String),
     /// Neither 32 bytes nor base64 of them.
     #[error("the material is neither 32 raw bytes nor the base64 of 32 bytes")]
     Material,
@@ -226,6 +250,7 @@ impl KeyCommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Edit(EditError::Defect(_) | EditError::Exists(_))
+            | Self::Configuration(_)
             | Self::Material
             | Self::Passphrase(
                 PassphraseError::Missing
@@ -255,7 +280,9 @@ impl KeyCommandError {
             | Self::Entropy(_)
             | Self::Keyring(KeyringError::Io { .. })
             | Self::MaterialFile { .. }
+            | Self::Needed(_)
             | Self::NotConfirmed
+            | Self::Unsure(_)
             | Self::Passphrase(
                 PassphraseError::Differ
                 | PassphraseError::Keyring(_)

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use super::bulk::{self, BulkArgs, End, Work};
+use super::encrypt::need_conditions;
 use crate::app::with_causes;
 use crate::error::Error;
 use crate::keys::bucket_keys::BucketKeyId;
@@ -17,8 +18,9 @@ use crate::keys::types::KeyRef;
 use crate::keys::{KeyError, KeyId};
 use crate::ops::bucket_key_rewrap::{self, BucketKeyOutcome};
 use crate::ops::context::{Cx, S3Request};
-use crate::ops::copy::rewrap::{self, Manner, Outcome, Target};
+use crate::ops::copy::rewrap::{self, Manner, Outcome, Renewal, Target};
 use crate::s3::operation::Operation;
+use crate::upstream::walk::Listed;
 
 /// Arguments of `rewrap`.
 #[derive(Debug, clap::Args)]
@@ -38,11 +40,14 @@ pub struct Args {
     /// Of the bucket keys only those that are under this key
     #[arg(long, value_name = "KEY", requires = "bucket_keys")]
     from: Option<String>,
+    /// Encrypt the objects anew, each under a fresh data key: for when data keys may be known to others
+    #[arg(long, conflicts_with_all = ["again", "bucket_keys"])]
+    new_data_key: bool,
     /// Also objects that are under this key: Transit, AWS KMS and tokens keep versions to themselves
     #[arg(long)]
     again: bool,
-    /// Go on over an upstream that ignores the condition on the source of a copy: nobody else writes
-    /// to these objects meanwhile
+    /// Go on over an upstream that ignores the condition on the source of a copy, or with --new-data-key
+    /// on a write: nobody else writes to these objects meanwhile
     #[arg(long)]
     nobody_writes: bool,
 }
@@ -85,14 +90,17 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             bucket_keys(cx, bucket, args).await
         });
     }
-    bulk::run(&args.bulk, async |cx, _, _| {
+    bulk::run(&args.bulk, async |cx, bucket, prefix| {
+        if args.new_data_key && !args.dry_run && !args.nobody_writes {
+            need_conditions(cx, bucket, prefix).await?;
+        }
         Ok(Rewrapping {
             target: Target {
                 key: key(cx, &args.to).await?,
                 bucket_key: None,
                 takes_managed: false,
                 manner: Manner {
-                    again: args.again,
+                    renewal: args.renewal(),
                     dry_run: args.dry_run,
                     nobody_writes: args.nobody_writes,
                 },
@@ -104,6 +112,16 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             }),
         })
     })
+}
+
+impl Args {
+    fn renewal(&self) -> Renewal {
+        match (self.new_data_key, self.again) {
+            (true, _) => Renewal::DataKey,
+            (false, true) => Renewal::WrapAgain,
+            (false, false) => Renewal::Wrap,
+        }
+    }
 }
 
 async fn key(cx: &Cx, name: &str) -> Result<KeyRef, CommandError> {
@@ -124,19 +142,19 @@ impl Work for Rewrapping {
 
     fn command(&self) -> String {
         let KeyRef { id, version, .. } = &self.target.key;
-        let again = if self.target.manner.again {
-            " again"
-        } else {
-            ""
+        let manner = match self.target.manner.renewal {
+            Renewal::Wrap => "",
+            Renewal::WrapAgain => " again",
+            Renewal::DataKey => " with new data keys",
         };
-        format!("rewrap to {id} version {version}{again}")
+        format!("rewrap to {id} version {version}{manner}")
     }
 
     async fn one(
         &self,
         cx: &Arc<Cx>,
         bucket: &str,
-        key: &str,
+        Listed { key, .. }: &Listed,
         say: &dyn Fn(&str),
     ) -> Result<(), Error> {
         let request = S3Request::of_operator(Operation::CopyObject, Method::PUT, bucket, key)?;
@@ -179,7 +197,10 @@ impl Work for Rewrapping {
     }
 
     fn failure(&self, failed: u64) -> String {
-        format!("{failed} objects have not the new wrap, see above")
+        if self.target.manner.renewal == Renewal::DataKey {
+            return format!("{failed} objects are under their old data keys");
+        }
+        format!("{failed} objects have not the new wrap")
     }
 }
 

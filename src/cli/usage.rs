@@ -12,15 +12,19 @@ use super::CommandError;
 use super::bulk::{self, BulkArgs, End, Work};
 use crate::error::Error;
 use crate::format::{Metadata, WrapKind};
-use crate::keys::types::Mode;
+use crate::keys::types::{KeyRef, Mode};
 use crate::ops::context::Cx;
 use crate::upstream::request::UpstreamRequest;
+use crate::upstream::walk::{Listed, Which};
 
 /// Arguments of `usage`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     bulk: BulkArgs,
+    /// Every version, and not only the current ones
+    #[arg(long)]
+    versions: bool,
 }
 
 /// One kind of object.
@@ -59,79 +63,124 @@ struct Summary {
 
 #[derive(Default)]
 struct Counting {
+    which: Which,
     kinds: RefCell<BTreeMap<Kind, Count>>,
     others: RefCell<(Count, u64, u64)>,
 }
 
 /// Asks the upstream, not the proxy.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    bulk::run(&args.bulk, async |_, _, _| Ok(Counting::default()))
+    bulk::run(&args.bulk, async |_, _, _| {
+        Ok(Counting {
+            which: Which::of(args.versions),
+            ..Counting::default()
+        })
+    })
 }
 
-impl Counting {
-    async fn look(
-        &self,
-        cx: &Cx,
-        bucket: &str,
-        key: &str,
-        say: &dyn Fn(&str),
-    ) -> Result<(), Error> {
-        let mut request = UpstreamRequest::new(Method::HEAD, Some(bucket), Some(key));
-        request.operation = "HeadObject";
-        let head = cx.upstream.send(request).await?;
-        let status = head.status();
-        let headers = head.headers();
-        let len = headers
-            .get("content-length")
-            .and_then(|len| len.to_str().ok()?.parse().ok());
-        let pairs = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let mut others = self.others.borrow_mut();
-        match (status, Metadata::parse(pairs)) {
-            (StatusCode::NOT_FOUND, _) => others.1 += 1,
-            (StatusCode::OK, Ok(None)) => others.0.add(len.unwrap_or_default()),
-            (StatusCode::OK, Ok(Some(metadata))) => {
-                drop(others);
-                let kind = kind(cx, bucket, key, &metadata).await;
-                let mut kinds = self.kinds.borrow_mut();
-                kinds.entry(kind).or_default().add(len.unwrap_or_default());
-            }
-            (StatusCode::OK, Err(error)) => {
-                others.2 += 1;
-                say(&error.to_string());
-            }
-            _ => {
-                others.2 += 1;
-                say(&format!("the upstream answers {status}"));
-            }
+/// What is found under a name.
+pub(super) enum Looked {
+    /// One of ours, of so many stored bytes; its key-encryption key is the one in use.
+    Sealed(Box<Sealed>),
+    /// Something else, of so many bytes.
+    NotEncrypted(u64),
+    /// It is not there any more.
+    Gone,
+    /// It cannot be looked at.
+    Failed(String),
+}
+
+/// See [`Looked::Sealed`].
+pub(super) struct Sealed {
+    pub(super) kek: KeyRef,
+    mode: Mode,
+    wrap: WrapKind,
+    stored_len: u64,
+}
+
+/// Asks the upstream what an object is under.
+pub(super) async fn look(cx: &Cx, bucket: &str, object: &Listed) -> Result<Looked, Error> {
+    let key = object.key.as_str();
+    let mut request = UpstreamRequest::new(Method::HEAD, Some(bucket), Some(key));
+    request.operation = "HeadObject";
+    request.query = object.version_query();
+    let head = cx.upstream.send(request).await?;
+    let headers = head.headers();
+    let len = headers
+        .get("content-length")
+        .and_then(|len| len.to_str().ok()?.parse().ok())
+        .unwrap_or_default();
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Ok(match (head.status(), Metadata::parse(pairs)) {
+        (StatusCode::NOT_FOUND, _) => Looked::Gone,
+        (StatusCode::OK, Ok(None)) => Looked::NotEncrypted(len),
+        (StatusCode::OK, Ok(Some(metadata))) => {
+            let kek = kek_in_use(cx, bucket, key, &metadata).await;
+            let head = metadata.envelope.head();
+            Looked::Sealed(Box::new(Sealed {
+                kek,
+                mode: head.mode(),
+                wrap: head.wrap(),
+                stored_len: len,
+            }))
         }
-        Ok(())
-    }
+        (StatusCode::OK, Err(error)) => Looked::Failed(error.to_string()),
+        (status, _) => Looked::Failed(format!("the upstream answers {status}")),
+    })
 }
 
 /// Of a bucket key the wrap in use counts: the registry's, if it has one.
-async fn kind(cx: &Cx, bucket: &str, key: &str, metadata: &Metadata) -> Kind {
-    let head = metadata.envelope.head();
+async fn kek_in_use(cx: &Cx, bucket: &str, key: &str, metadata: &Metadata) -> KeyRef {
     let rule = cx.rules.find(bucket, Some(key));
     let logical = rule.map_or(bucket, |rule| rule.rule.logical_bucket(bucket));
     let current = cx.keys.current_wrap(&metadata.envelope, logical).await;
-    let kek = current
-        .as_ref()
-        .map_or_else(|_outage| head.key(), |current| current.kek());
-    Kind {
-        mode: match head.mode() {
-            Mode::Managed => "AES256",
-            Mode::NamedKey => "aws:kms",
-            Mode::CustomerKey => "SSE-C",
-        },
-        provider: kek.provider.name(),
-        key_id: kek.id.clone(),
-        key_version: kek.version,
-        wrap: match head.wrap() {
-            WrapKind::Direct => "direct",
-            WrapKind::BucketKey => "bucket-key",
-        },
+    current.as_ref().map_or_else(
+        |_outage| metadata.envelope.head().key().clone(),
+        |current| current.kek().clone(),
+    )
+}
+
+impl Counting {
+    fn count(&self, looked: Looked, say: &dyn Fn(&str)) {
+        let mut others = self.others.borrow_mut();
+        match looked {
+            Looked::Gone => others.1 += 1,
+            Looked::NotEncrypted(len) => others.0.add(len),
+            Looked::Sealed(sealed) => {
+                let mut kinds = self.kinds.borrow_mut();
+                let kind = Kind::of(&sealed);
+                kinds.entry(kind).or_default().add(sealed.stored_len);
+            }
+            Looked::Failed(reason) => {
+                others.2 += 1;
+                say(&reason);
+            }
+        }
+    }
+}
+
+impl Kind {
+    fn of(
+        Sealed {
+            kek, mode, wrap, ..
+        }: &Sealed,
+    ) -> Self {
+        Self {
+            mode: match mode {
+                Mode::Managed => "AES256",
+                Mode::NamedKey => "aws:kms",
+                Mode::CustomerKey => "SSE-C",
+            },
+            provider: kek.provider.name(),
+            key_id: kek.id.clone(),
+            key_version: kek.version,
+            wrap: match wrap {
+                WrapKind::Direct => "direct",
+                WrapKind::BucketKey => "bucket-key",
+            },
+        }
     }
 }
 
@@ -146,21 +195,28 @@ impl Work for Counting {
     type Summary = Summary;
 
     fn command(&self) -> String {
-        "usage".to_owned()
+        self.which.command("usage")
+    }
+
+    fn which(&self) -> Which {
+        self.which
     }
 
     async fn one(
         &self,
         cx: &Arc<Cx>,
         bucket: &str,
-        key: &str,
+        object: &Listed,
         say: &dyn Fn(&str),
     ) -> Result<(), Error> {
-        let looked = self.look(cx, bucket, key, say).await;
-        if looked.is_err() {
-            self.others.borrow_mut().2 += 1;
+        match look(cx, bucket, object).await {
+            Ok(looked) => self.count(looked, say),
+            Err(error) => {
+                self.others.borrow_mut().2 += 1;
+                return Err(error);
+            }
         }
-        looked
+        Ok(())
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -212,6 +268,6 @@ impl Work for Counting {
     }
 
     fn failure(&self, failed: u64) -> String {
-        format!("{failed} objects could not be looked at, see above")
+        format!("{failed} objects could not be looked at")
     }
 }

@@ -14,12 +14,16 @@ use crate::error::{CustomerKeyRefusal, Error, Fault};
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::get_object;
 use crate::s3::operation::Operation;
+use crate::upstream::walk::{Listed, Which};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     bulk: BulkArgs,
+    /// Every version, and not only the current ones
+    #[arg(long)]
+    versions: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -34,17 +38,26 @@ struct Summary {
     failed: u64,
 }
 
-#[derive(Default)]
-struct Verifying(RefCell<Summary>);
+struct Verifying {
+    which: Which,
+    summary: RefCell<Summary>,
+}
 
 /// Reads from the upstream, not through the proxy, with its keys and rules.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    bulk::run(&args.bulk, async |_, _, _| Ok(Verifying::default()))
+    bulk::run(&args.bulk, async |_, _, _| {
+        Ok(Verifying {
+            which: Which::of(args.versions),
+            summary: RefCell::default(),
+        })
+    })
 }
 
 /// Plaintext bytes of an object that verifies; `None` if it is gone.
-async fn read(cx: &Cx, bucket: &str, key: &str) -> Result<Option<u64>, Error> {
-    let request = S3Request::of_operator(Operation::GetObject, Method::GET, bucket, key)?;
+async fn read(cx: &Cx, bucket: &str, object: &Listed) -> Result<Option<u64>, Error> {
+    let (operation, key) = (Operation::GetObject, &object.key);
+    let mut request = S3Request::of_operator(operation, Method::GET, bucket, key)?;
+    request.query = object.version_query();
     let response = get_object::get_object(cx, request).await?;
     match response.status() {
         StatusCode::OK => {}
@@ -63,18 +76,22 @@ impl Work for Verifying {
     type Summary = Summary;
 
     fn command(&self) -> String {
-        "verify".to_owned()
+        self.which.command("verify")
+    }
+
+    fn which(&self) -> Which {
+        self.which
     }
 
     async fn one(
         &self,
         cx: &Arc<Cx>,
         bucket: &str,
-        key: &str,
+        object: &Listed,
         say: &dyn Fn(&str),
     ) -> Result<(), Error> {
-        let outcome = Box::pin(read(cx, bucket, key)).await;
-        let mut summary = self.0.borrow_mut();
+        let outcome = Box::pin(read(cx, bucket, object)).await;
+        let mut summary = self.summary.borrow_mut();
         match outcome {
             Ok(Some(len)) => {
                 summary.verified += 1;
@@ -98,7 +115,7 @@ impl Work for Verifying {
     }
 
     fn counts(&self) -> (u64, u64) {
-        let summary = self.0.borrow();
+        let summary = self.summary.borrow();
         let left = summary.failed + summary.customer_key;
         (summary.verified + summary.gone + left, left)
     }
@@ -106,7 +123,7 @@ impl Work for Verifying {
     fn summary(&self, end: End) -> Summary {
         Summary {
             end: Some(end),
-            ..self.0.borrow().clone()
+            ..self.summary.borrow().clone()
         }
     }
 
@@ -125,6 +142,6 @@ impl Work for Verifying {
     }
 
     fn failure(&self, failed: u64) -> String {
-        format!("{failed} objects are not verified, see above")
+        format!("{failed} objects are not verified")
     }
 }

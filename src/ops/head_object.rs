@@ -23,6 +23,9 @@ use crate::format::Layout;
 use crate::format::Metadata;
 use crate::format::TRAILER_LEN;
 use crate::format::single::open_trailer;
+use crate::s3::checksum::ChecksumAlgorithm;
+use crate::s3::headers::X_AMZ_CHECKSUM_MODE;
+use crate::s3::operation::Operation;
 use crate::s3::range::ContentRange;
 use crate::s3ec::plaintext_len;
 
@@ -32,6 +35,25 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
     encryption::check_read(&request)?;
     let wanted = Wanted::parse(&request)?;
     settled(|| head(cx, &request, rule, wanted)).await
+}
+
+/// Which checksum is sealed with the object that `reading` is about, if it is there and has one.
+pub async fn sealed_checksum(
+    cx: &Cx,
+    reading: &S3Request,
+) -> Result<Option<ChecksumAlgorithm>, Error> {
+    let mut request = reading.own(Operation::HeadObject, Method::HEAD);
+    request
+        .headers
+        .insert(X_AMZ_CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
+    let shown = head(cx, &request, reading.rule(cx)?, Wanted::Whole).await?;
+    match shown.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Err(Error::Changed),
+        _ => return Err(Error::UpstreamAnswer("an object that cannot be looked at")),
+    }
+    let is_shown = |algorithm: &ChecksumAlgorithm| shown.headers().contains_key(algorithm.header());
+    Ok(ChecksumAlgorithm::ALL.into_iter().find(is_shown))
 }
 
 async fn head(

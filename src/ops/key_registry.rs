@@ -9,7 +9,7 @@ use crate::keys::bucket_keys::registry::{RegistryError, RegistryStore};
 use crate::s3::xml::error::{ERROR_DOCUMENT_LEN_MAX, ErrorDocument};
 use crate::upstream::Upstream;
 use crate::upstream::request::{Payload, UpstreamRequest};
-use crate::upstream::walk::Walk;
+use crate::upstream::walk::{Walk, Which};
 
 /// A registry in the upstream, reached in the proxy's own name.
 pub struct S3Registry {
@@ -82,10 +82,10 @@ impl RegistryStore for S3Registry {
     async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError> {
         let S3Place { bucket, prefix } = &self.place;
         let prefix = format!("{prefix}{folder}/");
-        let mut walk = Walk::new(&self.upstream, bucket, &prefix, None);
+        let mut walk = Walk::new(&self.upstream, bucket, &prefix, Which::Current, None);
         let mut names = Vec::new();
         while let Some(page) = walk.next_page().await.map_err(failed)? {
-            let keys = page.keys.iter();
+            let keys = page.objects.iter().map(|object| object.key.as_str());
             let found = keys.filter_map(|key| key.strip_prefix(prefix.as_str()));
             names.extend(found.map(str::to_owned));
         }

@@ -1,4 +1,5 @@
-//! The keys of a prefix, page by page (ListObjectsV2).
+//! The objects of a prefix, page by page: current ones (ListObjectsV2), or every version of them
+//! (ListObjectVersions).
 
 use http::{Method, StatusCode};
 use thiserror::Error;
@@ -8,24 +9,51 @@ use super::request::UpstreamRequest;
 use super::{Upstream, UpstreamError};
 use crate::body::{BodyError, collect};
 use crate::s3::uri;
-use crate::s3::xml::document::Document;
+use crate::s3::xml::document::{Document, Node};
 
-/// The keys behind the last one that was seen.
+/// The objects behind the last key that was seen.
 pub struct Walk<'a> {
     upstream: &'a Upstream,
     bucket: &'a str,
     prefix: &'a str,
-    after: Option<String>,
+    which: Which,
+    after: Option<Place>,
     is_done: bool,
 }
 
-/// Some keys in the order of the listing.
+/// What is walked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// The current version of every object that has one.
+    #[default]
+    Current,
+    /// Every version. Delete markers are none.
+    Versions,
+}
+
+/// Something that is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Decoded.
+    pub key: String,
+    /// Which version; the current one where `None`.
+    pub version: Option<String>,
+}
+
+/// Some objects in the order of the listing.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Decoded.
-    pub keys: Vec<String>,
-    /// The last of them.
+    /// What is there.
+    pub objects: Vec<Listed>,
+    /// The last key all of which has been listed, if there is one: where another walk can go on.
     pub last: Option<String>,
+}
+
+/// Where the next page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    key: String,
+    version: Option<String>,
 }
 
 /// Why there is no next page.
@@ -51,13 +79,15 @@ impl<'a> Walk<'a> {
         upstream: &'a Upstream,
         bucket: &'a str,
         prefix: &'a str,
+        which: Which,
         after: Option<String>,
     ) -> Self {
         Self {
             upstream,
             bucket,
             prefix,
-            after,
+            which,
+            after: after.map(|key| Place { key, version: None }),
             is_done: false,
         }
     }
@@ -72,60 +102,134 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         let mut request = UpstreamRequest::new(Method::GET, Some(self.bucket), None);
-        request.operation = "ListObjectsV2";
+        request.operation = self.which.operation();
         request.query = self.query();
         let response = self.upstream.send(request).await?;
         if response.status() != StatusCode::OK {
             return Err(WalkError::Refused(refusal_code(response).await?));
         }
         let document = collect(response.into_body(), PAGE_LEN_MAX).await?;
-        let (page, is_truncated) = parse(&document).ok_or(WalkError::Unreadable)?;
-        let goes_on = page.last.is_some() && page.last != self.after;
-        if is_truncated && !goes_on {
+        let (page, next) = self.which.parse(&document).ok_or(WalkError::Unreadable)?;
+        if next.is_some() && next == self.after {
             return Err(WalkError::Unreadable);
         }
-        self.after.clone_from(&page.last);
-        self.is_done = !is_truncated;
+        self.is_done = next.is_none();
+        self.after = next;
         Ok(Some(page))
     }
 
-    /// By `start-after` and not by a token: that is what a checkpoint can hold.
+    /// By the last key and not by a token: that is what a checkpoint can hold.
     fn query(&self) -> String {
-        let encode = |text: &str| uri::encode_component(text.as_bytes()).into_owned();
-        let mut query = "encoding-type=url&list-type=2".to_owned();
-        if !self.prefix.is_empty() {
-            query.push_str("&prefix=");
-            query.push_str(&encode(self.prefix));
+        let mut query = match self.which {
+            Which::Current => "encoding-type=url&list-type=2",
+            Which::Versions => "encoding-type=url&versions=",
         }
-        if let Some(after) = &self.after {
-            query.push_str("&start-after=");
-            query.push_str(&encode(after));
+        .to_owned();
+        let mut add = |name: &str, text: &str| {
+            query.push_str(name);
+            query.push_str(&uri::encode_component(text.as_bytes()));
+        };
+        if !self.prefix.is_empty() {
+            add("&prefix=", self.prefix);
+        }
+        if let Some(Place { key, version }) = &self.after {
+            match self.which {
+                Which::Current => add("&start-after=", key),
+                Which::Versions => add("&key-marker=", key),
+            }
+            if let Some(version) = version {
+                add("&version-id-marker=", version);
+            }
         }
         query
     }
 }
 
-/// A page, and whether more follow. `None`: it is no listing.
-fn parse(document: &[u8]) -> Option<(Page, bool)> {
-    let document = Document::parse(document)?;
-    let root = document.root();
-    if root.name() != "ListBucketResult" {
-        return None;
+impl Listed {
+    /// The query that names the version, if one has to be named.
+    pub fn version_query(&self) -> String {
+        let version = self.version.as_ref();
+        let query = version.map(|id| format!("versionId={}", uri::encode_component(id.as_bytes())));
+        query.unwrap_or_default()
     }
-    let is_encoded = root.child_text("EncodingType").as_deref() == Some("url");
-    let entries = root.children().filter(|child| child.name() == "Contents");
-    let keys = entries.map(|entry| {
-        let key = entry.child_text("Key")?;
-        if is_encoded {
-            let decoded = uri::decode(&key.replace('+', " ")).into_owned();
-            return String::from_utf8(decoded).ok();
+}
+
+impl Which {
+    /// Every version, or not.
+    pub fn of(versions: bool) -> Self {
+        if versions {
+            Self::Versions
+        } else {
+            Self::Current
         }
-        Some(key)
-    });
-    let keys = keys.collect::<Option<Vec<_>>>()?;
-    let is_truncated = root.child_text("IsTruncated").as_deref() == Some("true");
-    let last = keys.last().cloned();
-    Some((Page { keys, last }, is_truncated))
+    }
+
+    /// What a command is called in checkpoints.
+    pub fn command(self, name: &str) -> String {
+        match self {
+            Self::Current => name.to_owned(),
+            Self::Versions => format!("{name} of versions"),
+        }
+    }
+
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Current => "ListObjectsV2",
+            Self::Versions => "ListObjectVersions",
+        }
+    }
+
+    /// A page, and where the next one begins. `None`: it is no listing, or one without an end.
+    fn parse(self, document: &[u8]) -> Option<(Page, Option<Place>)> {
+        let document = Document::parse(document)?;
+        let root = document.root();
+        let (name, entry) = match self {
+            Self::Current => ("ListBucketResult", "Contents"),
+            Self::Versions => ("ListVersionsResult", "Version"),
+        };
+        if root.name() != name {
+            return None;
+        }
+        let is_encoded = root.child_text("EncodingType").as_deref() == Some("url");
+        let entries = root.children().filter(|child| child.name() == entry);
+        let objects = entries.map(|entry| {
+            let version = match self {
+                Self::Current => None,
+                Self::Versions => Some(entry.child_text("VersionId")?),
+            };
+            let key = decoded(entry, "Key", is_encoded)?;
+            Some(Listed { key, version })
+        });
+        let objects = objects.collect::<Option<Vec<_>>>()?;
+        if root.child_text("IsTruncated").as_deref() != Some("true") {
+            let last = objects.last().map(|last| last.key.clone());
+            return Some((Page { objects, last }, None));
+        }
+        let next = match self {
+            Self::Current => Place {
+                key: objects.last()?.key.clone(),
+                version: None,
+            },
+            Self::Versions => Place {
+                key: decoded(root, "NextKeyMarker", is_encoded)?,
+                version: root.child_text("NextVersionIdMarker"),
+            },
+        };
+        // Of the last key there may be more versions on the next page.
+        let is_whole = |object: &&Listed| self == Self::Current || object.key != next.key;
+        let last = objects.iter().rev().find(is_whole);
+        let last = last.map(|last| last.key.clone());
+        Some((Page { objects, last }, Some(next)))
+    }
+}
+
+fn decoded(element: Node<'_>, name: &str, is_encoded: bool) -> Option<String> {
+    let text = element.child_text(name)?;
+    if !is_encoded {
+        return Some(text);
+    }
+    let decoded = uri::decode(&text.replace('+', " ")).into_owned();
+    String::from_utf8(decoded).ok()
 }
 
 /// 1,000 keys of 1,024 bytes, escaped.
@@ -140,22 +244,52 @@ mod tests {
         let document = "<ListBucketResult><EncodingType>url</EncodingType>\
             <IsTruncated>true</IsTruncated><Contents><Key>a+b%2Bc</Key></Contents>\
             <Contents><Key>%C3%A9%20</Key></Contents></ListBucketResult>";
-        let (page, is_truncated) = parse(document.as_bytes()).unwrap();
-        assert_eq!(page.keys, ["a b+c", "\u{e9} "]);
-        assert_eq!(
-            (page.last.as_deref(), is_truncated),
-            (Some("\u{e9} "), true)
-        );
+        let parse = |document: &str| Which::Current.parse(document.as_bytes());
+        let (page, next) = parse(document).unwrap();
+        let keys: Vec<_> = page.objects.iter().map(|object| &*object.key).collect();
+        assert_eq!(keys, ["a b+c", "\u{e9} "]);
+        assert_eq!(page.last.as_deref(), Some("\u{e9} "));
+        assert_eq!(next.unwrap().key, "\u{e9} ");
         let raw = document.replace("<EncodingType>url</EncodingType>", "");
-        assert_eq!(parse(raw.as_bytes()).unwrap().0.keys[0], "a+b%2Bc");
-        let empty = parse(b"<ListBucketResult/>").unwrap();
-        assert_eq!((empty.0.last, empty.1), (None, false));
+        assert_eq!(parse(&raw).unwrap().0.objects[0].key, "a+b%2Bc");
+        let empty = parse("<ListBucketResult/>").unwrap();
+        assert_eq!((empty.0.last, empty.1), (None, None));
         for broken in [
             "",
             "<Error/>",
+            "<ListVersionsResult/>",
             "<ListBucketResult><Contents/></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
         ] {
-            assert!(parse(broken.as_bytes()).is_none(), "{broken}");
+            assert!(parse(broken).is_none(), "{broken}");
         }
+    }
+
+    #[test]
+    fn of_versions_the_last_whole_key_is_where_another_walk_can_go_on() {
+        let version = |key: &str, id: &str| {
+            format!("<Version><Key>{key}</Key><VersionId>{id}</VersionId></Version>")
+        };
+        let marker = "<DeleteMarker><Key>b</Key><VersionId>9</VersionId></DeleteMarker>";
+        let versions = [version("a", "1"), version("b", "3"), version("b", "2")].concat();
+        let page = |rest: &str| {
+            let document =
+                format!("<ListVersionsResult>{rest}{marker}{versions}</ListVersionsResult>");
+            Which::Versions.parse(document.as_bytes())
+        };
+        let (whole, next) = page("").unwrap();
+        assert_eq!((whole.objects.len(), whole.last.as_deref()), (3, Some("b")));
+        assert_eq!(whole.objects[1].version.as_deref(), Some("3"));
+        assert_eq!(next, None);
+        let next = "<IsTruncated>true</IsTruncated><NextKeyMarker>b</NextKeyMarker>\
+            <NextVersionIdMarker>2</NextVersionIdMarker>";
+        let (cut, next) = page(next).unwrap();
+        assert_eq!((cut.objects.len(), cut.last.as_deref()), (3, Some("a")));
+        let next = next.unwrap();
+        assert_eq!((&*next.key, next.version.as_deref()), ("b", Some("2")));
+        assert!(
+            page("<IsTruncated>true</IsTruncated>").is_none(),
+            "no way on"
+        );
     }
 }

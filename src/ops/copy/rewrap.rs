@@ -19,6 +19,7 @@ use crate::keys::service::CurrentWrap;
 use crate::keys::types::{Binding, KeyRef, Mode};
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, uses_bucket_key};
+use crate::ops::in_place;
 use crate::ops::incoming::respond;
 use crate::ops::kept::{condition, is_archived, kept};
 use crate::ops::policy::ResolvedRule;
@@ -48,12 +49,25 @@ pub struct Target {
 /// How objects are rewrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
-    /// Also objects that are there already: some providers keep versions to themselves.
-    pub again: bool,
+    /// What becomes new.
+    pub renewal: Renewal,
     /// Says what would be done, and writes nothing.
     pub dry_run: bool,
     /// Goes on over an upstream that ignores the condition on the source: nobody else writes.
     pub nobody_writes: bool,
+}
+
+/// What becomes new of an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renewal {
+    /// The wrap, where it is not what it should be.
+    #[default]
+    Wrap,
+    /// The wrap, also where it is: some providers keep versions to themselves.
+    WrapAgain,
+    /// The body is encrypted anew, under a data key that nobody has seen. Whether the upstream heeds
+    /// conditions on writes is for the caller to know.
+    DataKey,
 }
 
 /// What became of an object.
@@ -187,6 +201,10 @@ async fn once(cx: &Arc<Cx>, request: &S3Request, target: &Target) -> Result<Outc
     if target.manner.dry_run {
         return Ok(Outcome::Rewrapped);
     }
+    if target.manner.renewal == Renewal::DataKey {
+        let resealed = Box::pin(in_place::reseal(cx, &source, metadata, plan)).await?;
+        return Ok(resealed.map_or_else(Outcome::Refused, |()| Outcome::Rewrapped));
+    }
     write(cx, request, rule, (&source, metadata), plan, target).await
 }
 
@@ -212,7 +230,7 @@ fn plan(
     let is_there = *current.kek() == target.key
         && mode == head.mode()
         && bucket_key == (head.wrap() == WrapKind::BucketKey);
-    if is_there && !target.manner.again {
+    if is_there && target.manner.renewal == Renewal::Wrap {
         return Err(Outcome::AlreadyThere);
     }
     let (key, context) = (target.key.clone(), head.client_context().clone());

@@ -2,39 +2,59 @@
 
 use http::header::{CONTENT_LENGTH, ETAG, IF_MATCH, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use hyper::Response;
 
 use super::{Object, Outcome};
+use crate::body::Body;
 use crate::body::idle::Received;
 use crate::error::{Error, StoredError};
 use crate::format::Metadata;
-use crate::ops::copy::MISSING_META;
 use crate::ops::copy::tags::Tags;
+use crate::ops::copy::{MISSING_META, Source};
 use crate::ops::incoming::{self, insert_text};
 use crate::ops::kept::{condition, is_archived, kept};
 use crate::ops::read::content_length;
 use crate::ops::s3ec;
 use crate::ops::store;
+use crate::s3::checksum::ChecksumAlgorithm;
+use crate::s3::range::ResolvedRange;
 use crate::upstream::request::UpstreamRequest;
 
 /// What a look finds.
 pub(super) enum Looked {
     /// An object that is not sealed, and may be read.
-    Plaintext(Box<Plaintext>),
+    Plaintext(Box<Original<'static>>),
     /// One that stays as it is.
     Settled(Outcome),
 }
 
-/// A plaintext object, as the upstream describes it.
-pub(super) struct Plaintext {
-    /// Its bytes.
+/// An object that is written anew, as the upstream describes it.
+pub(super) struct Original<'a> {
+    /// Bytes of its plaintext.
     pub(super) len: u64,
     /// The upstream's entity tag: what is read and replaced is this object.
     pub(super) etag: HeaderValue,
+    /// What is shown of its checksum, and has to be sealed again.
+    pub(super) checksum: Option<ChecksumAlgorithm>,
     headers: HeaderMap,
+    /// How to read it, if it is sealed.
+    sealed: Option<&'a Source<'a>>,
 }
 
-impl Plaintext {
+impl<'a> Original<'a> {
+    /// An object that is sealed already.
+    pub(super) fn sealed(
+        source: &'a Source<'a>,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            len: source.size,
+            etag: source.etag().cloned().ok_or(NO_ETAG)?,
+            checksum,
+            headers: source.headers.clone(),
+            sealed: Some(source),
+        })
+    }
+
     /// The value of `If-Match` for writing over this object.
     pub(super) fn condition(&self) -> HeaderValue {
         condition(&self.headers, &self.etag)
@@ -77,17 +97,18 @@ impl Object<'_> {
             return Ok(Looked::Settled(Outcome::Refused(MISSING_META.to_owned())));
         }
         let etag = headers.get(ETAG).cloned();
-        let etag = etag.ok_or(Error::UpstreamAnswer("an object without an entity tag"))?;
-        Ok(Looked::Plaintext(Box::new(Plaintext {
+        Ok(Looked::Plaintext(Box::new(Original {
             len,
-            etag,
+            etag: etag.ok_or(NO_ETAG)?,
+            checksum: None,
             headers,
+            sealed: None,
         })))
     }
 
     /// The headers to write the object with: what S3 keeps of an object, without a body of its own.
-    pub(super) async fn kept(self, plaintext: &Plaintext) -> Result<HeaderMap, Error> {
-        let mut headers = kept(&plaintext.headers, (self.cx.settings.clock)());
+    pub(super) async fn kept(self, original: &Original<'_>) -> Result<HeaderMap, Error> {
+        let mut headers = kept(&original.headers, (self.cx.settings.clock)());
         let mut tagging = self.request(Method::GET);
         "tagging=".clone_into(&mut tagging.query);
         let tags = Tags::of(self.cx, tagging).await?;
@@ -98,14 +119,26 @@ impl Object<'_> {
         Ok(headers)
     }
 
-    /// The bytes of the object that was looked at, and of no other.
+    /// The plaintext of the object that was looked at, and of no other.
     pub(super) async fn read(
         self,
-        plaintext: &Plaintext,
+        original: &Original<'_>,
         range: Option<(u64, u64)>,
-    ) -> Result<Response<Received>, Error> {
+    ) -> Result<Body, Error> {
+        let Some(source) = original.sealed else {
+            return Ok(Body::new(self.read_plain(original, range).await?));
+        };
+        let range = range.and_then(|(first, last)| ResolvedRange::new(first, last));
+        Ok(source.plaintext(self.cx, range).await?.into_body())
+    }
+
+    async fn read_plain(
+        self,
+        original: &Original<'_>,
+        range: Option<(u64, u64)>,
+    ) -> Result<Received, Error> {
         let mut request = self.request(Method::GET);
-        request.headers.insert(IF_MATCH, plaintext.etag.clone());
+        request.headers.insert(IF_MATCH, original.etag.clone());
         if let Some((first, last)) = range {
             insert_text(
                 &mut request.headers,
@@ -116,7 +149,7 @@ impl Object<'_> {
         let response = self.cx.upstream.send(request).await?;
         let (status, expected) = match range {
             Some((first, last)) => (StatusCode::PARTIAL_CONTENT, last - first + 1),
-            None => (StatusCode::OK, plaintext.len),
+            None => (StatusCode::OK, original.len),
         };
         match response.status() {
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => return Err(Error::Changed),
@@ -131,13 +164,11 @@ impl Object<'_> {
         let len = headers
             .get(CONTENT_LENGTH)
             .and_then(|len| len.to_str().ok()?.parse().ok());
-        if headers.get(ETAG) != Some(&plaintext.etag)
-            || len != Some(expected)
-            || is_sealed(headers)?
+        if headers.get(ETAG) != Some(&original.etag) || len != Some(expected) || is_sealed(headers)?
         {
             return Err(Error::Changed);
         }
-        Ok(response)
+        Ok(response.into_body())
     }
 }
 
@@ -147,6 +178,8 @@ fn is_sealed(headers: &HeaderMap) -> Result<bool, Error> {
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     Ok(Metadata::parse(pairs).map_err(StoredError::from)?.is_some())
 }
+
+const NO_ETAG: Error = Error::UpstreamAnswer("an object without an entity tag");
 
 /// What is said of an object of the S3 Encryption Client: a copy onto itself moves it.
 const CLIENT_ENCRYPTED: &str = "encrypted by the S3 Encryption Client: copy it onto itself";

@@ -1,5 +1,6 @@
-//! Seals an object that was stored before the proxy, in its place: it is read as it is and written
-//! back sealed, on the condition that nobody has replaced it meanwhile.
+//! Writes an object anew in its place: one that was stored before the proxy is sealed, a sealed one
+//! gets a fresh data key. It is read and written back on the condition that nobody has replaced it
+//! meanwhile.
 
 mod look;
 mod parts;
@@ -9,13 +10,16 @@ pub use self::write::heeds_conditions;
 
 use http::HeaderMap;
 
-use self::look::{Looked, Plaintext};
+use self::look::{Looked, Original};
 use super::context::Cx;
+use super::copy::Source;
 use super::encryption::{self, SealPlan};
+use super::head_object;
 use super::policy::ResolvedRule;
 use super::read::settled;
+use super::segmented::Object as Segmented;
 use crate::error::Error;
-use crate::format::MAX_SINGLE_LEN;
+use crate::format::{Layout, MAX_SINGLE_LEN, Metadata};
 
 /// How objects are sealed in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,40 @@ pub async fn seal(cx: &Cx, bucket: &str, key: &str, manner: Manner) -> Result<Ou
     settled(|| object.seal()).await
 }
 
+/// Writes a sealed object again under a fresh data key, with the parts that it has; the caller may
+/// read it, and starts over when it is replaced meanwhile. What the upstream says instead, if it
+/// refuses.
+///
+/// # Errors
+///
+/// No answer from upstream or keys, or an object that does not open.
+pub async fn reseal(
+    cx: &Cx,
+    source: &Source<'_>,
+    metadata: &Metadata,
+    plan: SealPlan,
+) -> Result<Result<(), String>, Error> {
+    let (bucket, key) = source.reading.request.object()?;
+    let object = Object {
+        cx,
+        rule: source.rule,
+        bucket,
+        key,
+        manner: Manner {
+            dry_run: false,
+            single_max: MAX_SINGLE_LEN,
+        },
+    };
+    Ok(match object.reseal(source, metadata, plan).await? {
+        Outcome::Refused(code) => Err(code),
+        Outcome::Sealed(_)
+        | Outcome::AlreadySealed
+        | Outcome::Exempt
+        | Outcome::Archived
+        | Outcome::Gone => Ok(()),
+    })
+}
+
 impl Object<'_> {
     async fn seal(self) -> Result<Outcome, Error> {
         let plaintext = match self.look().await? {
@@ -87,18 +125,49 @@ impl Object<'_> {
             return Ok(Outcome::Sealed(plaintext.len));
         }
         let headers = self.kept(&plaintext).await?;
-        self.write(plan, *plaintext, headers).await
+        let lens = self.lens(plaintext.len);
+        self.write(plan, &plaintext, lens.as_deref(), headers).await
+    }
+
+    async fn reseal(
+        self,
+        source: &Source<'_>,
+        metadata: &Metadata,
+        plan: SealPlan,
+    ) -> Result<Outcome, Error> {
+        let reading = &source.reading.request;
+        let (lens, checksum) = match metadata.header.prefix().layout() {
+            Layout::Single => {
+                let checksum = Box::pin(head_object::sealed_checksum(self.cx, reading));
+                (None, checksum.await?)
+            }
+            Layout::Segmented => {
+                let said = (&source.headers, source.stored_len);
+                let object = Segmented::new(self.cx, reading, self.rule, metadata, said).await?;
+                (Some(object.part_lens().await?), None)
+            }
+        };
+        let original = Original::sealed(source, checksum)?;
+        let headers = self.kept(&original).await?;
+        self.write(plan, &original, lens.as_deref(), headers).await
+    }
+
+    /// The parts to write an object in, if it is to have any.
+    fn lens(self, len: u64) -> Option<Vec<u64>> {
+        let single_max = self.manner.single_max;
+        (len > single_max.min(MAX_SINGLE_LEN)).then(|| parts::equal_parts(len, single_max))
     }
 
     async fn write(
         self,
         plan: SealPlan,
-        plaintext: Plaintext,
+        original: &Original<'_>,
+        lens: Option<&[u64]>,
         headers: HeaderMap,
     ) -> Result<Outcome, Error> {
-        if plaintext.len > self.manner.single_max.min(MAX_SINGLE_LEN) {
-            return Box::pin(self.write_parts(plan, plaintext, headers)).await;
+        match lens {
+            Some(lens) => Box::pin(self.write_parts(plan, original, lens, headers)).await,
+            None => Box::pin(self.write_single(plan, original, headers)).await,
         }
-        Box::pin(self.write_single(plan, plaintext, headers)).await
     }
 }

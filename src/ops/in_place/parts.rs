@@ -1,13 +1,13 @@
 //! Writes a large object in parts: none of them has to be sent again for the sake of another, and
 //! there is no limit of 5 GiB.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, Method};
 use hyper::Response;
 
-use super::look::Plaintext;
+use super::look::Original;
 use super::{Object, Outcome, write};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
@@ -32,17 +32,19 @@ struct Upload<'a> {
     id: String,
     /// Whether the upstream may have put the object together: aborting such an upload makes some
     /// upstreams remove what the object is made of.
-    is_completed: Cell<bool>,
+    is_completed: AtomicBool,
 }
 
 /// The upstream's entity tag of a part, or what it says instead.
 type Stored = Result<String, Outcome>;
 
 impl Object<'_> {
+    /// `lens` are the plaintext bytes of the parts, none of them empty but an only one.
     pub(super) async fn write_parts(
         self,
         plan: SealPlan,
-        plaintext: Plaintext,
+        original: &Original<'_>,
+        lens: &[u64],
         mut headers: HeaderMap,
     ) -> Result<Outcome, Error> {
         let rule = &self.rule.rule;
@@ -69,10 +71,10 @@ impl Object<'_> {
             object: self,
             key: ContentKey::from(sealing.content_key),
             id: uri::encode_component(id.as_bytes()).into_owned(),
-            is_completed: Cell::new(false),
+            is_completed: AtomicBool::new(false),
         };
-        let outcome = upload.fill(&plaintext).await;
-        if !upload.is_completed.get() {
+        let outcome = upload.fill(original, lens).await;
+        if !upload.is_completed.load(Ordering::Relaxed) {
             upload.abort().await;
         }
         outcome
@@ -80,37 +82,37 @@ impl Object<'_> {
 }
 
 impl Upload<'_> {
-    async fn fill(&self, plaintext: &Plaintext) -> Result<Outcome, Error> {
-        let part_len = part_len(plaintext.len, self.object.manner.single_max);
+    async fn fill(&self, original: &Original<'_>, lens: &[u64]) -> Result<Outcome, Error> {
         let mut etags = Vec::new();
         let mut first = 0;
-        while first < plaintext.len {
-            let len = part_len.min(plaintext.len - first);
+        let mut has_ended = false;
+        for len in lens.iter().copied().filter(|len| *len > 0) {
             let part = next_part(&etags)?;
-            match self.part(plaintext, part, (first, len)).await? {
+            match self.part(original, part, (first, len)).await? {
                 Ok(etag) => etags.push(etag),
                 Err(refused) => return Ok(refused),
             }
             first += len;
-            if first == plaintext.len && !is_terminal(part, len) {
-                let end = next_part(&etags)?;
-                match self.end(end).await? {
-                    Ok(etag) => etags.push(etag),
-                    Err(refused) => return Ok(refused),
-                }
+            has_ended = is_terminal(part, len);
+        }
+        if !has_ended {
+            let end = next_part(&etags)?;
+            match self.end(end).await? {
+                Ok(etag) => etags.push(etag),
+                Err(refused) => return Ok(refused),
             }
         }
-        self.complete(plaintext, &etags).await
+        self.complete(original, &etags).await
     }
 
     async fn part(
         &self,
-        plaintext: &Plaintext,
+        original: &Original<'_>,
         part: PartNumber,
         (first, len): (u64, u64),
     ) -> Result<Stored, Error> {
         let range = Some((first, first + len - 1));
-        let body = self.object.read(plaintext, range).await?.into_body();
+        let body = self.object.read(original, range).await?;
         let body = ClaimedBody::new(body, PayloadVerifier::of_own(len, None));
         let salt = random_bytes().map_err(KeyError::from)?;
         let cx = self.object.cx;
@@ -144,23 +146,23 @@ impl Upload<'_> {
         request
     }
 
-    async fn complete(&self, plaintext: &Plaintext, etags: &[String]) -> Result<Outcome, Error> {
+    async fn complete(&self, original: &Original<'_>, etags: &[String]) -> Result<Outcome, Error> {
         let cx = self.object.cx;
         // Some upstreams heed the condition on PutObject only: then at least nothing is lost that
         // was written while the parts were.
         let head = cx.upstream.send(self.object.request(Method::HEAD)).await?;
-        if head.headers().get(ETAG) != Some(&plaintext.etag) {
+        if head.headers().get(ETAG) != Some(&original.etag) {
             return Err(Error::Changed);
         }
         let mut request = self.object.request(Method::POST);
         request.query = format!("uploadId={}", self.id);
-        request.headers.insert(IF_MATCH, plaintext.condition());
+        request.headers.insert(IF_MATCH, original.condition());
         let named = (1..).zip(etags.iter().map(|etag| crate::s3::etag::upstream(etag)));
         request.payload = Payload::Buffered {
             bytes: render_completion(named).into(),
             checksum: false,
         };
-        self.is_completed.set(true);
+        self.is_completed.store(true, Ordering::Relaxed);
         let response = cx.upstream.send(request).await?;
         let refused = if response.status().is_success() {
             match incoming::late(cx, response).await? {
@@ -168,7 +170,7 @@ impl Upload<'_> {
                     let document = Document::parse(&document);
                     let result = document.as_ref().and_then(completed_result);
                     result.ok_or(UNREADABLE)?;
-                    return Ok(Outcome::Sealed(plaintext.len));
+                    return Ok(Outcome::Sealed(original.len));
                 }
                 Late::Refused(_, refused) => refused,
             }
@@ -176,8 +178,9 @@ impl Upload<'_> {
             incoming::relay(cx, response).await?
         };
         // Anything but a clear no may be the answer to a request that was carried out.
-        self.is_completed.set(!refused.status().is_client_error());
-        write::outcome(refused, plaintext.len).await
+        let is_clear = refused.status().is_client_error();
+        self.is_completed.store(!is_clear, Ordering::Relaxed);
+        write::outcome(refused, original.len).await
     }
 
     async fn abort(&self) {
@@ -210,6 +213,12 @@ async fn stored_part(stored: Response<Body>) -> Result<Stored, Error> {
 }
 
 /// Equal parts, of which there may be 9,000: one more ends the object.
+pub(super) fn equal_parts(len: u64, single_max: u64) -> Vec<u64> {
+    let part = part_len(len, single_max);
+    let starts = (0..len).step_by(usize::try_from(part).unwrap_or(usize::MAX));
+    starts.map(|first| part.min(len - first)).collect()
+}
+
 fn part_len(len: u64, single_max: u64) -> u64 {
     let least = single_max.clamp(PART_LEN_LEAST, PART_LEN_USUAL);
     let fitting = len.div_ceil(PARTS_MAX).next_multiple_of(PART_LEN_STEP);

@@ -1,10 +1,10 @@
-//! Writes a sealed object over the plaintext that it was made of, and over nothing else.
+//! Writes a sealed object over the one that it was made of, and over nothing else.
 
 use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::Response;
 
-use super::look::Plaintext;
+use super::look::Original;
 use super::{Object, Outcome};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
@@ -24,7 +24,7 @@ impl Object<'_> {
     pub(super) async fn write_single(
         self,
         plan: SealPlan,
-        plaintext: Plaintext,
+        original: &Original<'_>,
         headers: HeaderMap,
     ) -> Result<Outcome, Error> {
         let rule = &self.rule.rule;
@@ -33,14 +33,15 @@ impl Object<'_> {
             .await?;
         let mut upstream = self.request(Method::PUT);
         upstream.headers = headers;
-        upstream.headers.insert(IF_MATCH, plaintext.condition());
+        upstream.headers.insert(IF_MATCH, original.condition());
         sealing.add_metadata(&mut upstream.headers)?;
         let cipher = self.cx.settings.cipher;
-        let sealer = SingleSealer::new(cipher, sealing.content_key, plaintext.len);
-        let body = self.read(&plaintext, None).await?.into_body();
-        let body = ClaimedBody::new(body, PayloadVerifier::of_own(plaintext.len, None));
+        let sealer = SingleSealer::new(cipher, sealing.content_key, original.len);
+        let body = self.read(original, None).await?;
+        let verifier = PayloadVerifier::of_own(original.len, original.checksum);
+        let body = ClaimedBody::new(body, verifier);
         let stored = store::send_sealed(self.cx, upstream, body, sealer.map_err(seal_failed)?);
-        outcome(stored.await?, plaintext.len).await
+        outcome(stored.await?, original.len).await
     }
 }
 

@@ -184,6 +184,19 @@ impl<'a> Object<'a> {
         Ok((Arc::clone(&proven.layout), range))
     }
 
+    /// Plaintext bytes of every part that clients see, each without a doubt.
+    pub async fn part_lens(&self) -> Result<Vec<u64>, Error> {
+        let mut lens = Vec::new();
+        for part in 1.. {
+            let (layout, range) = self.part_range(part).await?;
+            lens.push(range.map_or(0, ResolvedRange::len));
+            if part >= layout.shown_parts() {
+                break;
+            }
+        }
+        Ok(lens)
+    }
+
     fn pinned(&self) -> Pinned<'_> {
         Pinned {
             cx: self.cx,
