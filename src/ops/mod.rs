@@ -1,5 +1,6 @@
 //! One file per operation that is not a plain forward.
 
+pub mod acl;
 pub mod attributes;
 pub mod bucket_encryption;
 pub mod bucket_key_rewrap;

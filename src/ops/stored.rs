@@ -11,12 +11,12 @@ use super::s3ec;
 use crate::config::rules::Encryption;
 use crate::error::{CustomerKeyRefusal, Error, StoredError};
 use crate::format::{ContentHeader, ContentKey, KeyEnvelope, Metadata, Wrapped};
-use crate::keys::KeyError;
 use crate::keys::customer::{self, CustomerKeyError};
 use crate::keys::policy::{Accepted, AcceptedKey};
 use crate::keys::service::{CurrentWrap, UnwrapRequest};
 use crate::keys::types::{Mode, WrapContext};
 use crate::keys::unwrapped::UnwrappedKey;
+use crate::keys::{KeyError, Outage};
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3ec::Metadata as ClientMetadata;
 
@@ -118,6 +118,9 @@ pub async fn accept<'a>(
         .await?;
     let policy = &spot.rule.open;
     let accepted = policy.check(current.kek(), head.mode(), head.binding());
+    if accepted.is_err() && current.is_unsure() {
+        return Err(StoredError::Unwrap(Outage::Registry.into()).into());
+    }
     Ok(match accepted.map_err(StoredError::from)? {
         Accepted::Configured(key) => AcceptedKek::Configured(key, current),
         Accepted::Customer => AcceptedKek::Customer,
@@ -235,6 +238,7 @@ pub async fn unwrap_accepted(
         CurrentWrap::BucketKey {
             bucket_key,
             wrapped,
+            ..
         } => {
             let wrapped = (*wrapped, &context);
             let bucket = spot.logical_bucket();
@@ -242,7 +246,16 @@ pub async fn unwrap_accepted(
             Box::pin(keys.unwrap_by_bucket_key(key, bucket_key, bucket, wrapped)).await
         }
     };
-    Ok(unwrapped.map_err(StoredError::Unwrap)?)
+    Ok(unwrapped.map_err(|error| {
+        let is_settled = matches!(
+            error,
+            KeyError::NotFound | KeyError::Disabled | KeyError::Destroyed
+        );
+        if is_settled && current.is_unsure() {
+            return StoredError::Unwrap(Outage::Registry.into());
+        }
+        StoredError::Unwrap(error)
+    })?)
 }
 
 /// Unwraps with the key in the request, and remembers nothing of it.

@@ -194,3 +194,33 @@ async fn p93_a_registry_has_every_bucket_key_before_its_first_object_and_clients
     reader.stop().await;
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn a_wrap_that_is_not_accepted_is_an_outage_while_the_registry_is_away() {
+    let upstream = Embedded::start().await;
+    let registry = tempfile::tempdir().unwrap();
+    let folder = registry.path().join("keys");
+    let tables = format!("{ON}registry = \"{}\"\n", folder.display());
+    let writer = Proxy::start(upstream.address, options(&tables)).await;
+    writer.client().put("/bucket/object", "x").await;
+    // As after a move to another key: the registry alone knows whether this object has moved.
+    let moved = Options {
+        rule: "accept_keys = [\"managed\"]".to_owned(),
+        ..options(&tables)
+    };
+    let reader = Proxy::start_beside(&writer, upstream.address, moved.clone()).await;
+    assert_eq!(reader.client().get("/bucket/object").await.status, 500);
+    // Something that cannot be read stands where the registry was.
+    std::fs::rename(&folder, registry.path().join("aside")).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let late = Proxy::start_beside(&writer, upstream.address, moved).await;
+    let read = late.client().get("/bucket/object").await;
+    assert_eq!(
+        (read.status.as_u16(), &*read.code()),
+        (503, "ServiceUnavailable")
+    );
+    assert!(read.header("retry-after").is_some());
+    for proxy in [late, reader, writer] {
+        proxy.stop().await;
+    }
+}

@@ -54,10 +54,21 @@ pub enum CurrentWrap<'a> {
         bucket_key: WrappedBucketKey,
         /// The wrap of the data key.
         wrapped: &'a WrappedDataKey,
+        /// Whether the registry, which may have a newer wrap, could not be asked.
+        is_unsure: bool,
     },
 }
 
 impl CurrentWrap<'_> {
+    /// That the key-encryption key is not accepted, or opens nothing, says nothing where the registry
+    /// may have another: it is an outage then.
+    pub fn is_unsure(&self) -> bool {
+        match self {
+            Self::Direct { .. } => false,
+            Self::BucketKey { is_unsure, .. } => *is_unsure,
+        }
+    }
+
     /// The key-encryption key of the wrap in use: what the rule has to accept, and what clients
     /// are shown.
     pub fn kek(&self) -> &KeyRef {
@@ -105,6 +116,7 @@ impl KeyService {
                 wrapped,
             } => (id, wrapped_bucket_key, wrapped),
         };
+        let mut is_unsure = false;
         if let Some(registry) = self.registry() {
             // Boxed: objects without a bucket key do not carry the weight of this.
             match Box::pin(registry.find(logical_bucket, id)).await {
@@ -113,11 +125,15 @@ impl KeyService {
                     return Ok(CurrentWrap::BucketKey {
                         bucket_key,
                         wrapped,
+                        is_unsure,
                     });
                 }
                 Ok(None) => {}
                 // The embedded copy is as good as long as its key lives.
-                Err(error) => tracing::warn!(%error, "the wrap in the object is used instead"),
+                Err(error) => {
+                    is_unsure = true;
+                    tracing::warn!(%error, "the wrap in the object is used instead");
+                }
             }
         }
         if embedded.is_empty() {
@@ -131,6 +147,7 @@ impl KeyService {
         Ok(CurrentWrap::BucketKey {
             bucket_key,
             wrapped,
+            is_unsure,
         })
     }
 

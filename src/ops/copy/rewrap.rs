@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, IF_MATCH};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use hyper::Response;
 
 use super::server_side::{Copied, Job};
@@ -17,11 +17,13 @@ use crate::format::{Layout, Metadata, WrapKind};
 use crate::keys::KeyService;
 use crate::keys::service::CurrentWrap;
 use crate::keys::types::{Binding, KeyRef, Mode};
+use crate::ops::acl;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, uses_bucket_key};
 use crate::ops::in_place;
 use crate::ops::incoming::respond;
 use crate::ops::kept::{condition, is_archived, kept};
+use crate::ops::outgoing;
 use crate::ops::policy::ResolvedRule;
 use crate::ops::read::settled;
 use crate::ops::store;
@@ -269,6 +271,11 @@ async fn write(
     }
     let mut headers = kept(&source.headers, (cx.settings.clock)());
     store::name_type(&mut headers);
+    let mut acl = request.upstream(Method::GET);
+    outgoing::pass_owner(&request.headers, &mut acl.headers);
+    if let Err(reason) = acl::keep_grants(cx, acl, &mut headers).await? {
+        return Ok(Outcome::Refused(reason));
+    }
     // On both sides: a copy is made of the object as it was when it began.
     if let Some(etag) = source.etag() {
         headers.insert(IF_MATCH, condition(&source.headers, etag));

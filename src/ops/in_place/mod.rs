@@ -8,9 +8,10 @@ mod write;
 
 pub use self::write::heeds_conditions;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use self::look::{Looked, Original};
+use super::acl;
 use super::context::Cx;
 use super::copy::Source;
 use super::encryption::{self, SealPlan};
@@ -163,8 +164,12 @@ impl Object<'_> {
         plan: SealPlan,
         original: &Original<'_>,
         lens: Option<&[u64]>,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<Outcome, Error> {
+        let acl = acl::keep_grants(self.cx, self.request(Method::GET), &mut headers);
+        if let Err(reason) = acl.await? {
+            return Ok(Outcome::Refused(reason));
+        }
         match lens {
             Some(lens) => Box::pin(self.write_parts(plan, original, lens, headers)).await,
             None => Box::pin(self.write_single(plan, original, headers)).await,

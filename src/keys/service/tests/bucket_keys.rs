@@ -50,6 +50,7 @@ async fn open(
     let CurrentWrap::BucketKey {
         bucket_key,
         wrapped,
+        ..
     } = current
     else {
         panic!("a direct wrap");
