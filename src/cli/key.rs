@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::passphrase::{PassphraseArgs, PassphraseError, Passphrases};
 use crate::keys::entropy::EntropyError;
 use crate::keys::local::{
-    Change, EditError, Keyring, KeyringError, KeyringFile, Material, NewKey, UpdateError,
+    Change, EditError, Keyring, KeyringError, KeyringFile, Material, NewKey, State, UpdateError,
     WhenMissing, ZeroMaterial,
 };
 
@@ -184,11 +184,11 @@ pub fn run(args: &KeyArgs, io: &mut KeyIo<'_>) -> Result<(), KeyCommandError> {
         KeyCommand::Enable(args) => change(&args.key, Change::Enable { force: args.force }, io),
         KeyCommand::Disable(args) => change(args, Change::Disable, io),
         KeyCommand::Retire(args) => {
-            unused::check(&args.unused, &args.key)?;
+            unused::check(&args.unused, &args.key, io)?;
             change(&args.key, Change::Retire, io)
         }
         KeyCommand::Destroy(args) => {
-            unused::check(&args.unused, &args.key)?;
+            unused::check(&args.unused, &args.key, io)?;
             if io.interactive && !args.yes {
                 confirm(&args.key, io)?;
             }
@@ -215,7 +215,7 @@ pub enum KeyCommandError {
     #[error("{0}")]
     Configuration(String),
     /// Something that is stored needs the key.
-    #[error("{0} needs it: rewrap first, or say --force")]
+    #[error("{0} needs it: rewrap first, or say --force instead of --config")]
     Needed(String),
     /// It cannot be said whether something that is stored needs the key.
     #[error("it cannot be said whether something needs it: {0}")]
@@ -234,6 +234,9 @@ pub enum KeyCommandError {
     /// The question was not answered with the id.
     #[error("nothing was destroyed")]
     NotConfirmed,
+    /// It still wraps or unwraps, so that something may come to need it while everything is looked at.
+    #[error("disable it first: while it is on, something may come to need it")]
+    On,
     /// No passphrase, or one too many.
     #[error(transparent)]
     Passphrase(PassphraseError),
@@ -282,6 +285,7 @@ impl KeyCommandError {
             | Self::MaterialFile { .. }
             | Self::Needed(_)
             | Self::NotConfirmed
+            | Self::On
             | Self::Unsure(_)
             | Self::Passphrase(
                 PassphraseError::Differ
@@ -391,6 +395,18 @@ fn describe(
         .find(name)
         .ok_or_else(|| EditError::UnknownKey(name.to_owned()))?;
     Ok(show::key(key, target.json, io.output)?)
+}
+
+impl VersionArgs {
+    /// Whether the version, or every version of the key, neither wraps nor unwraps.
+    fn is_off(&self, io: &mut KeyIo<'_>) -> Result<bool, KeyCommandError> {
+        let keyring = self.key.target.file(io)?.load()?;
+        let unknown = || EditError::UnknownKey(self.key.id.clone());
+        let key = keyring.find(&self.key.id).ok_or_else(unknown)?;
+        let versions = key.versions().iter();
+        let mut concerned = versions.filter(|it| self.version.is_none_or(|one| one == it.number()));
+        Ok(concerned.all(|it| !matches!(it.state(), State::Enabled | State::DecryptOnly)))
+    }
 }
 
 impl Target {

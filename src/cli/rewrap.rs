@@ -72,6 +72,9 @@ struct Summary {
     /// Replaced time and again.
     changed: u64,
     failed: u64,
+    /// Whether those of the other mode are left, too.
+    #[serde(skip)]
+    is_other_left: bool,
 }
 
 struct Rewrapping {
@@ -108,6 +111,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
             summary: RefCell::new(Summary {
                 to: args.to.clone(),
                 dry_run: args.dry_run,
+                is_other_left: args.new_data_key,
                 ..Summary::default()
             }),
         })
@@ -209,7 +213,12 @@ impl Summary {
         match outcome {
             Outcome::Rewrapped => self.rewrapped += 1,
             Outcome::AlreadyThere => self.already_there += 1,
-            Outcome::OtherMode => self.other_mode += 1,
+            Outcome::OtherMode => {
+                self.other_mode += 1;
+                if self.is_other_left {
+                    say("it is of the other mode: name a key of that mode in another run");
+                }
+            }
             Outcome::NotSealed => self.not_encrypted += 1,
             Outcome::Gone => self.gone += 1,
             Outcome::CustomerKey => {
@@ -234,17 +243,23 @@ impl Summary {
     }
 
     fn seen(&self) -> u64 {
-        self.rewrapped
-            + self.already_there
-            + self.other_mode
-            + self.not_encrypted
-            + self.gone
-            + self.left()
+        let other = if self.is_other_left {
+            0
+        } else {
+            self.other_mode
+        };
+        self.rewrapped + self.already_there + other + self.not_encrypted + self.gone + self.left()
     }
 
     /// Objects that should have another wrap and have not.
     fn left(&self) -> u64 {
-        self.customer_key + self.archived + self.metadata_too_large + self.changed + self.failed
+        let other = if self.is_other_left {
+            self.other_mode
+        } else {
+            0
+        };
+        let hindered = self.customer_key + self.archived + self.metadata_too_large;
+        hindered + self.changed + self.failed + other
     }
 
     fn table(&self) -> String {

@@ -113,11 +113,16 @@ pub(super) async fn look(cx: &Cx, bucket: &str, object: &Listed) -> Result<Looke
     let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    if head.status() == StatusCode::OK && !object.is_shown_by(headers) {
+        return Ok(Looked::Failed(OTHER_VERSION.to_owned()));
+    }
     Ok(match (head.status(), Metadata::parse(pairs)) {
         (StatusCode::NOT_FOUND, _) => Looked::Gone,
         (StatusCode::OK, Ok(None)) => Looked::NotEncrypted(len),
         (StatusCode::OK, Ok(Some(metadata))) => {
-            let kek = kek_in_use(cx, bucket, key, &metadata).await;
+            let Some(kek) = kek_in_use(cx, bucket, key, &metadata).await else {
+                return Ok(Looked::Failed(REGISTRY_AWAY.to_owned()));
+            };
             let head = metadata.envelope.head();
             Looked::Sealed(Box::new(Sealed {
                 kek,
@@ -131,15 +136,13 @@ pub(super) async fn look(cx: &Cx, bucket: &str, object: &Listed) -> Result<Looke
     })
 }
 
-/// Of a bucket key the wrap in use counts: the registry's, if it has one.
-async fn kek_in_use(cx: &Cx, bucket: &str, key: &str, metadata: &Metadata) -> KeyRef {
+/// Of a bucket key the wrap in use counts: the registry's, if it has one. `None` where it cannot be asked.
+async fn kek_in_use(cx: &Cx, bucket: &str, key: &str, metadata: &Metadata) -> Option<KeyRef> {
     let rule = cx.rules.find(bucket, Some(key));
     let logical = rule.map_or(bucket, |rule| rule.rule.logical_bucket(bucket));
     let current = cx.keys.current_wrap(&metadata.envelope, logical).await;
-    current.as_ref().map_or_else(
-        |_outage| metadata.envelope.head().key().clone(),
-        |current| current.kek().clone(),
-    )
+    let current = current.ok().filter(|current| !current.is_unsure())?;
+    Some(current.kek().clone())
 }
 
 impl Counting {
@@ -271,3 +274,8 @@ impl Work for Counting {
         format!("{failed} objects could not be looked at")
     }
 }
+
+const REGISTRY_AWAY: &str = "the registry of bucket keys cannot be asked";
+
+/// What is said where an upstream does not know versions.
+pub(super) const OTHER_VERSION: &str = "the upstream shows another version";

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use super::bulk::{self, BulkArgs, End, Work};
+use super::usage::OTHER_VERSION;
 use crate::app::with_causes;
 use crate::error::{CustomerKeyRefusal, Error, Fault};
 use crate::ops::context::{Cx, S3Request};
@@ -63,6 +64,9 @@ async fn read(cx: &Cx, bucket: &str, object: &Listed) -> Result<Option<u64>, Err
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Ok(None),
         _ => return Err(Error::UpstreamAnswer("an object that cannot be read")),
+    }
+    if !object.is_shown_by(response.headers()) {
+        return Err(Error::UpstreamAnswer(OTHER_VERSION));
     }
     let (mut body, mut len) = (response.into_body(), 0);
     while let Some(frame) = body.frame().await {

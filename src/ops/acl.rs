@@ -1,73 +1,169 @@
 //! The ACL of an object that is written anew in its own place. S3 gives whatever is written an ACL of
 //! its own, so grants go along as headers (AWS, "Access control list overview").
 
+use bytes::Bytes;
+use data_encoding::BASE64;
+use http::header::ETAG;
 use http::{HeaderMap, Method, StatusCode};
+
+use md5::{Digest, Md5};
 
 use super::context::Cx;
 use super::incoming::{self, insert_text};
-use crate::body::collect;
 use crate::error::Error;
+use crate::s3::conditional::same_etag;
+use crate::s3::error_code::{ErrorCode, S3Error};
+use crate::s3::uri;
 use crate::s3::xml::document::{Document, Node};
-use crate::upstream::request::UpstreamRequest;
+use crate::upstream::request::{Payload, UpstreamRequest};
 
-/// Adds the grants of an object to the headers that it is written with, if they are not those of any
-/// new one. `request` names the object; what stands in the way comes back as a sentence.
-pub async fn keep_grants(
-    cx: &Cx,
-    mut request: UpstreamRequest,
-    headers: &mut HeaderMap,
-) -> Result<Result<(), String>, Error> {
-    request.method = Method::GET;
-    "acl=".clone_into(&mut request.query);
-    let response = cx.upstream.send(request).await?;
-    if response.status() != StatusCode::OK {
-        let (code, _) = incoming::refusal(cx, response).await?;
-        return Ok(match code.as_str() {
-            // There are no ACLs.
-            "AccessControlListNotSupported" | "MethodNotAllowed" | "NotImplemented" => Ok(()),
-            "NoSuchKey" => return Err(Error::Changed),
-            code => Err(format!("its ACL cannot be read: {code}")),
+/// The grants of an object; none if they are those of any new object.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// As the headers of a write name them, in an order of their own.
+    named: Vec<Named>,
+    /// As they were read.
+    document: Bytes,
+}
+
+/// A header, and the grantees in it.
+type Named = (&'static str, Vec<String>);
+
+impl Grants {
+    /// Asks for the grants of the object that `request` names. What stands in the way comes back as a
+    /// sentence.
+    pub async fn of(cx: &Cx, mut request: UpstreamRequest) -> Result<Result<Self, String>, Error> {
+        request.method = Method::GET;
+        request.query = acl_query(&request.query);
+        let response = cx.upstream.send(request).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return match (status, incoming::refusal(cx, response).await?.0.as_str()) {
+                // There are no ACLs.
+                (StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED, _)
+                | (_, "AccessControlListNotSupported") => Ok(Ok(Self::default())),
+                (StatusCode::NOT_FOUND, _) => Err(Error::Changed),
+                (StatusCode::FORBIDDEN, _) => {
+                    Ok(Err("its ACL cannot be read (s3:GetObjectAcl)".to_owned()))
+                }
+                (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
+                    Err(S3Error::new(ErrorCode::SlowDown).into())
+                }
+                (status, code) => Ok(Err(format!("its ACL cannot be read: {status} {code}"))),
+            };
+        }
+        let document = incoming::document(response.into_body(), ACL_LEN_MAX).await?;
+        let named = Document::parse(&document).and_then(|document| grants(document.root()));
+        let Some(named) = named else {
+            return Ok(Err("its ACL is not one that can be kept".to_owned()));
+        };
+        Ok(Ok(Self { named, document }))
+    }
+
+    /// Adds them to the headers that the object is written with.
+    pub fn add_to(&self, headers: &mut HeaderMap) {
+        for (name, grantees) in &self.named {
+            insert_text(headers, name, &grantees.join(", "));
+        }
+    }
+
+    /// Makes sure that what was written has them: some servers ignore those headers. `request` names
+    /// the object, `done` are the headers of the answer to the write.
+    pub async fn ensure(
+        &self,
+        cx: &Cx,
+        request: impl Fn(Method) -> UpstreamRequest,
+        (done, etag): (&HeaderMap, &str),
+    ) -> Result<(), Error> {
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        let version = done.get("x-amz-version-id").map(|version| {
+            let version = uri::encode_component(version.as_bytes());
+            format!("versionId={version}")
         });
+        let request = |method| {
+            let mut request = request(method);
+            request.query = version.clone().unwrap_or_default();
+            request
+        };
+        let found = Self::of(cx, request(Method::GET)).await?;
+        if found.is_ok_and(|found| found.named == self.named) {
+            return Ok(());
+        }
+        let head = cx.upstream.send(request(Method::HEAD)).await?;
+        // What is there now may be somebody else's.
+        let found = head.headers().get(ETAG);
+        let found = found.and_then(|found| found.to_str().ok());
+        if found.is_none_or(|found| !same_etag(found, etag)) {
+            return Ok(());
+        }
+        let mut put = request(Method::PUT);
+        put.query = acl_query(&put.query);
+        let md5 = BASE64.encode(&Md5::digest(&self.document));
+        insert_text(&mut put.headers, "content-md5", &md5);
+        put.payload = Payload::Buffered {
+            bytes: self.document.clone(),
+            checksum: false,
+        };
+        let stored = cx.upstream.send(put).await?;
+        if stored.status().is_success() {
+            return Ok(());
+        }
+        // From here on nothing else knows them.
+        tracing::error!(grants = ?self.named, "the ACL of an object that was written anew is lost");
+        Err(Error::UpstreamAnswer("the ACL is not stored"))
     }
-    let document = collect(response.into_body(), ACL_LEN_MAX).await?;
-    let grants = Document::parse(&document).and_then(|document| grants(document.root()));
-    let Some(grants) = grants else {
-        return Ok(Err("its ACL is not one that can be kept".to_owned()));
-    };
-    for (name, grantees) in grants {
-        insert_text(headers, name, &grantees);
+}
+
+fn acl_query(version: &str) -> String {
+    if version.is_empty() {
+        return "acl=".to_owned();
     }
-    Ok(Ok(()))
+    format!("acl=&{version}")
 }
 
 /// The headers that say what the document says; none for the owner alone. `None`: it cannot be said.
-fn grants(root: Node<'_>) -> Option<Vec<(&'static str, String)>> {
+fn grants(root: Node<'_>) -> Option<Vec<Named>> {
     if root.name() != "AccessControlPolicy" {
         return None;
     }
     let owner = child(root, "Owner").and_then(|owner| owner.child_text("ID"));
-    let list = child(root, "AccessControlList")?;
-    let mut found: Vec<(&'static str, String)> = Vec::new();
-    let mut is_default = true;
-    for grant in list.children() {
-        let grantee = child(grant, "Grantee")?;
-        let permission = grant.child_text("Permission")?;
-        let is_owner = owner.is_some() && grantee.child_text("ID") == owner;
-        is_default &= is_owner && permission == "FULL_CONTROL";
-        let name = header(&permission)?;
-        let grantee = named(grantee)?;
+    let owner = owner.unwrap_or_default();
+    let list: Vec<_> = child(root, "AccessControlList")?.children().collect();
+    if let [only] = list.as_slice()
+        && is_owners(*only, &owner)
+    {
+        return Some(Vec::new());
+    }
+    let mut found: Vec<Named> = Vec::new();
+    for grant in list {
+        let name = header(&grant.child_text("Permission")?)?;
+        let grantee = named(child(grant, "Grantee")?)?;
         match found.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, grantees)) => {
-                grantees.push_str(", ");
-                grantees.push_str(&grantee);
-            }
-            None => found.push((name, grantee)),
+            Some((_, grantees)) => grantees.push(grantee),
+            None => found.push((name, vec![grantee])),
         }
     }
-    if is_default {
-        found.clear();
+    // No header says that nobody may do anything.
+    if found.is_empty() {
+        return None;
+    }
+    found.sort_unstable();
+    for (_, grantees) in &mut found {
+        grantees.sort_unstable();
     }
     Some(found)
+}
+
+/// Full control for the owner, as every new object has it. Servers without ACLs name neither.
+fn is_owners(grant: Node<'_>, owner: &str) -> bool {
+    let grantee = child(grant, "Grantee");
+    let text = |name| grantee.and_then(|grantee| grantee.child_text(name));
+    grant.child_text("Permission").as_deref() == Some("FULL_CONTROL")
+        && text("ID").unwrap_or_default() == owner
+        && text("URI").is_none()
+        && text("EmailAddress").is_none()
 }
 
 fn child<'d>(node: Node<'d>, name: &str) -> Option<Node<'d>> {
@@ -107,57 +203,57 @@ const ACL_LEN_MAX: u64 = 256 << 10;
 mod tests {
     use super::*;
 
-    fn found(grants_of: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
-        let list: Vec<_> = grants_of
-            .iter()
-            .map(|(grantee, permission)| {
-                format!(
-                    "<Grant><Grantee>{grantee}</Grantee><Permission>{permission}</Permission></Grant>"
-                )
-            })
-            .collect();
+    fn found(owner: &str, grants_of: &[(&str, &str)]) -> Option<Vec<(&'static str, String)>> {
+        let list = grants_of.iter().map(|(grantee, permission)| {
+            format!(
+                "<Grant><Grantee>{grantee}</Grantee><Permission>{permission}</Permission></Grant>"
+            )
+        });
         let document = format!(
-            "<AccessControlPolicy><Owner><ID>me</ID></Owner>\
+            "<AccessControlPolicy><Owner><ID>{owner}</ID></Owner>\
              <AccessControlList>{}</AccessControlList></AccessControlPolicy>",
-            list.concat()
+            list.collect::<String>()
         );
         let document = Document::parse(document.as_bytes()).unwrap();
-        let found = grants(document.root())?;
-        let text = |(name, value): (&str, String)| (name.to_owned(), value);
-        Some(found.into_iter().map(text).collect())
+        let found = grants(document.root())?.into_iter();
+        Some(found.map(|(name, all)| (name, all.join(", "))).collect())
     }
 
     #[test]
     fn the_owner_alone_needs_no_grant_and_all_others_are_named() {
-        assert_eq!(found(&[("<ID>me</ID>", "FULL_CONTROL")]), Some(Vec::new()));
+        let alone = [("<ID>me</ID>", "FULL_CONTROL")];
+        assert_eq!(found("me", &alone), Some(Vec::new()));
+        // as MinIO says that it has no ACLs
+        assert_eq!(found("", &[("", "FULL_CONTROL")]), Some(Vec::new()));
         let all = "<URI>http://acs.amazonaws.com/groups/global/AllUsers</URI>";
         let expected = [
-            ("x-amz-grant-full-control", "id=\"me\""),
+            ("x-amz-grant-full-control", "id=\"me\"".to_owned()),
             (
                 "x-amz-grant-read",
-                "uri=\"http://acs.amazonaws.com/groups/global/AllUsers\", id=\"you\"",
+                "id=\"you\", uri=\"http://acs.amazonaws.com/groups/global/AllUsers\"".to_owned(),
             ),
         ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let grants = [
-            ("<ID>me</ID>", "FULL_CONTROL"),
             (all, "READ"),
+            ("<ID>me</ID>", "FULL_CONTROL"),
             ("<ID>you</ID>", "READ"),
         ];
-        assert_eq!(found(&grants), Some(expected.to_vec()));
+        assert_eq!(found("me", &grants), Some(expected.to_vec()));
         // An owner who has taken rights from himself keeps it so.
-        let less = [("x-amz-grant-read".to_owned(), "id=\"me\"".to_owned())];
-        assert_eq!(found(&[("<ID>me</ID>", "READ")]), Some(less.to_vec()));
+        let less = [("x-amz-grant-read", "id=\"me\"".to_owned())];
+        assert_eq!(found("me", &[("<ID>me</ID>", "READ")]), Some(less.to_vec()));
     }
 
     #[test]
     fn what_cannot_be_said_in_headers_is_not_guessed() {
-        for grant in [
-            ("<ID>a\"b</ID>", "READ"),
-            ("<ID>you</ID>", "OTHER"),
-            ("<DisplayName>you</DisplayName>", "READ"),
+        for grants in [
+            &[("<ID>a\"b</ID>", "READ")][..],
+            &[("<ID>you</ID>", "OTHER")],
+            &[("<DisplayName>you</DisplayName>", "READ")],
+            &[("", "FULL_CONTROL")],
+            &[],
         ] {
-            assert_eq!(found(&[grant]), None, "{grant:?}");
+            assert_eq!(found("me", grants), None, "{grants:?}");
         }
     }
 }

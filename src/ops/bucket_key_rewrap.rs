@@ -1,6 +1,7 @@
 //! Rewrapping of the bucket keys in the registry: all objects of a bucket move to another key, also
 //! noncurrent, archived and locked ones, and none of them is touched.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -59,9 +60,27 @@ pub async fn list(cx: &Cx, bucket: &str) -> Result<Vec<(BucketKeyId, KeyRef)>, B
     for id in registry.ids(logical).await? {
         let entry = registry.find(logical, &id).await;
         let entry = entry.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
-        found.extend(entry.map(|entry| (id, entry.kek.clone())));
+        found.extend(entry.entry.map(|entry| (id, entry.kek.clone())));
     }
     Ok(found)
+}
+
+/// The keys that bucket keys of a bucket are under, of all logical buckets that it is a part of.
+pub async fn keks(cx: &Cx, bucket: &str) -> Result<Vec<KeyRef>, BucketKeyError> {
+    let Some(registry) = cx.keys.registry() else {
+        return Ok(Vec::new());
+    };
+    let rules = cx.rules.covering(bucket).into_iter();
+    let logical: BTreeSet<&str> = rules.map(|rule| rule.rule.logical_bucket(bucket)).collect();
+    let mut keks = Vec::new();
+    for logical in logical {
+        for id in registry.ids(logical).await? {
+            let found = registry.find(logical, &id).await;
+            let found = found.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
+            keks.extend(found.entry.map(|entry| entry.kek.clone()));
+        }
+    }
+    Ok(keks)
 }
 
 /// Gives a bucket key another wrap.
@@ -75,7 +94,7 @@ pub async fn rewrap(
     let (logical, registry) = (logical_bucket(cx, bucket)?, registry(cx)?);
     let entry = registry.find(logical, id).await;
     let entry = entry.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
-    let entry = entry.ok_or(BucketKeyError::Gone)?;
+    let entry = entry.entry.ok_or(BucketKeyError::Gone)?;
     if entry.kek == *to {
         return Ok(BucketKeyOutcome::AlreadyThere);
     }

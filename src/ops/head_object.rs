@@ -17,15 +17,14 @@ use super::s3ec;
 use super::segmented::Object;
 use super::stored::{self, Stored};
 use crate::body::idle::Received;
+use crate::body::seal::algorithm_of;
 use crate::body::{Body, collect};
 use crate::error::{Error, StoredError};
 use crate::format::Layout;
 use crate::format::Metadata;
-use crate::format::TRAILER_LEN;
 use crate::format::single::open_trailer;
+use crate::format::{SealedChecksum, TRAILER_LEN, Trailer};
 use crate::s3::checksum::ChecksumAlgorithm;
-use crate::s3::headers::X_AMZ_CHECKSUM_MODE;
-use crate::s3::operation::Operation;
 use crate::s3::range::ContentRange;
 use crate::s3ec::plaintext_len;
 
@@ -37,23 +36,33 @@ pub async fn head_object(cx: &Cx, request: S3Request) -> Result<Response<Body>, 
     settled(|| head(cx, &request, rule, wanted)).await
 }
 
-/// Which checksum is sealed with the object that `reading` is about, if it is there and has one.
+/// Which checksum is sealed with one of our single objects, if it has one.
 pub async fn sealed_checksum(
     cx: &Cx,
     reading: &S3Request,
+    metadata: &Metadata,
+    stored_len: u64,
 ) -> Result<Option<ChecksumAlgorithm>, Error> {
-    let mut request = reading.own(Operation::HeadObject, Method::HEAD);
-    request
+    let mut upstream = upstream_read(reading, Method::GET);
+    upstream
         .headers
-        .insert(X_AMZ_CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
-    let shown = head(cx, &request, reading.rule(cx)?, Wanted::Whole).await?;
-    match shown.status() {
-        StatusCode::OK => {}
+        .insert(RANGE, HeaderValue::from_static("bytes=-128"));
+    let response = cx.upstream.send(upstream).await?;
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT => {}
         StatusCode::NOT_FOUND => return Err(Error::Changed),
-        _ => return Err(Error::UpstreamAnswer("an object that cannot be looked at")),
+        _ => return Err(Error::UpstreamAnswer("an object whose end cannot be read")),
     }
-    let is_shown = |algorithm: &ChecksumAlgorithm| shown.headers().contains_key(algorithm.header());
-    Ok(ChecksumAlgorithm::ALL.into_iter().find(is_shown))
+    let sealed = Sealed {
+        request: reading,
+        rule: reading.rule(cx)?,
+        metadata,
+        stored_len,
+    };
+    let trailer = sealed.trailer(cx, response).await?;
+    let shown = trailer.checksums().map(|(kind, _)| kind);
+    let mut shown = shown.filter(|kind| *kind != SealedChecksum::Md5);
+    Ok(shown.next().map(algorithm_of))
 }
 
 async fn head(
@@ -249,26 +258,17 @@ async fn show_sealed(
     headers: &mut HeaderMap,
     response: Response<Received>,
 ) -> Result<(), Error> {
-    let Sealed {
-        request,
-        rule,
-        metadata,
-        stored_len,
-    } = sealed;
-    let key = stored::content_key(cx, request, rule, metadata).await?;
     if response.status() != StatusCode::PARTIAL_CONTENT {
         // The upstream ignores ranges: a checksum is not worth the whole body.
-        if rule.rule.verify_sizes {
+        if sealed.rule.rule.verify_sizes {
             return Err(Error::UpstreamAnswer("all of an object instead of its end"));
         }
-        return Ok(());
+        return stored::content_key(cx, sealed.request, sealed.rule, sealed.metadata)
+            .await
+            .map(drop);
     }
-    let stored = collect(response.into_body(), TRAILER_LEN as u64).await?;
-    let stored = <[u8; TRAILER_LEN]>::try_from(stored.as_ref())
-        .map_err(|_short| Error::UpstreamAnswer("another range than was asked for"))?;
-    let trailer =
-        open_trailer(cx.settings.cipher, &key, stored_len, stored).map_err(StoredError::from)?;
-    if wants_checksum(request) {
+    let trailer = sealed.trailer(cx, response).await?;
+    if wants_checksum(sealed.request) {
         show_checksum(headers, &trailer);
     }
     Ok(())
@@ -281,6 +281,18 @@ struct Sealed<'a> {
     rule: &'a ResolvedRule,
     metadata: &'a Metadata,
     stored_len: u64,
+}
+
+impl Sealed<'_> {
+    /// Opens the end of the object, which `response` carries.
+    async fn trailer(self, cx: &Cx, response: Response<Received>) -> Result<Trailer, Error> {
+        let key = stored::content_key(cx, self.request, self.rule, self.metadata).await?;
+        let stored = collect(response.into_body(), TRAILER_LEN as u64).await?;
+        let stored = <[u8; TRAILER_LEN]>::try_from(stored.as_ref())
+            .map_err(|_short| Error::UpstreamAnswer("another range than was asked for"))?;
+        let trailer = open_trailer(cx.settings.cipher, &key, self.stored_len, stored);
+        Ok(trailer.map_err(StoredError::from)?)
+    }
 }
 
 /// Answers to HEAD have no body, whatever the upstream's request was.

@@ -55,7 +55,7 @@ impl S3Registry {
         if status == StatusCode::NOT_FOUND && code != "NoSuchBucket" {
             return Ok(None);
         }
-        Err(RegistryError(format!(
+        Err(RegistryError::Away(format!(
             "the upstream answers {status} {code}"
         )))
     }
@@ -75,7 +75,7 @@ impl RegistryStore for S3Registry {
         };
         match self.send(request).await? {
             Some(_) => Ok(()),
-            None => Err(RegistryError("the upstream answers 404".to_owned())),
+            None => Err(RegistryError::Away("the upstream answers 404".to_owned())),
         }
     }
 
@@ -94,7 +94,7 @@ impl RegistryStore for S3Registry {
 }
 
 fn failed(error: impl std::error::Error) -> RegistryError {
-    RegistryError(error.to_string())
+    RegistryError::Away(error.to_string())
 }
 
 /// Two names and a wrap of some hundred bytes.

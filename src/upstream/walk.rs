@@ -1,7 +1,7 @@
 //! The objects of a prefix, page by page: current ones (ListObjectsV2), or every version of them
 //! (ListObjectVersions).
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use thiserror::Error;
 
 use super::refusal::refusal_code;
@@ -151,6 +151,17 @@ impl Listed {
         let version = self.version.as_ref();
         let query = version.map(|id| format!("versionId={}", uri::encode_component(id.as_bytes())));
         query.unwrap_or_default()
+    }
+
+    /// Whether an answer with these headers can be about this version. The null version is not always
+    /// named.
+    pub fn is_shown_by(&self, headers: &HeaderMap) -> bool {
+        let wanted = self.version.as_deref().filter(|id| *id != "null");
+        wanted.is_none_or(|id| {
+            headers
+                .get("x-amz-version-id")
+                .is_some_and(|shown| shown == id)
+        })
     }
 }
 

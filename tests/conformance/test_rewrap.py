@@ -291,13 +291,18 @@ def test_p124_a_version_stays_while_anything_needs_it(site):
     key_command(site, "rotate", "of-local")
     config = site.proxy(["local"], "local")
     look = ("--version", "1", "--config", str(config.config))
+    on = key_command(site, "destroy", "of-local", *look)
+    assert on.returncode == 1 and "disable it first" in on.stderr, on.stderr
+    key_command(site, "disable", "of-local", "--version", "1")
     refused = key_command(site, "destroy", "of-local", *look)
     assert refused.returncode == 1 and f"s3://{site.bucket}/" in refused.stderr, refused.stderr
+    key_command(site, "enable", "of-local", "--version", "1")
     assert site.run(config, "rewrap", "--to", "of-local")["rewrapped"] == 4
     assert [row["key_version"] for row in site.run(config, "usage")["keys"]] == [2]
     versions = {row["key_version"]: row["objects"] for row in site.run(config, "usage", "--versions")["keys"]}
     assert versions == {1: 5, 2: 4}
     assert site.run(config, "verify", "--versions")["verified"] == 9
+    key_command(site, "disable", "of-local", "--version", "1")
     refused = key_command(site, "retire", "of-local", *look)
     assert refused.returncode == 1 and "needs it" in refused.stderr, refused.stderr
     listed = site.upstream.list_object_versions(Bucket=site.bucket)["Versions"]
@@ -310,6 +315,14 @@ def test_p124_a_version_stays_while_anything_needs_it(site):
         check(site, client, 3, "of-local")
     unasked = key_command(site, "retire", "of-local", "--version", "1")
     assert "nobody looked" in unasked.stderr
+
+
+def test_new_data_keys_leave_no_object_of_the_other_mode_unsaid(site):
+    with site.serving(["local"], "local") as (_, client):
+        client.put_object(Bucket=site.bucket, Key="named", Body=b"x")
+        client.put_object(Bucket=site.bucket, Key="managed", Body=b"x", ServerSideEncryption="AES256")
+    done = site.run(site.proxy(["local"], "local"), "rewrap", "--to", "of-local", "--new-data-key", code=1)
+    assert (done["rewrapped"], done["other_mode"]) == (1, 1)
 
 
 def test_p125_new_data_keys_encrypt_the_bodies_anew(site):

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use http::{Method, StatusCode};
 
-use super::{KeyCommandError, VersionArgs};
+use super::{KeyCommandError, KeyIo, VersionArgs};
 use crate::app::{self, with_causes};
-use crate::body::collect;
 use crate::bulk::each;
 use crate::cli::usage::{self, Looked};
 use crate::cli::{check_config, warn};
@@ -18,8 +17,9 @@ use crate::config::Config;
 use crate::config::keys::Provider;
 use crate::keys::KeyId;
 use crate::keys::types::KeyRef;
-use crate::ops::bucket_key_rewrap::{self, BucketKeyError};
 use crate::ops::context::Cx;
+use crate::ops::{bucket_key_rewrap, incoming};
+use crate::s3::uri;
 use crate::s3::xml::document::Document;
 use crate::upstream::request::UpstreamRequest;
 use crate::upstream::walk::{Listed, Walk, Which};
@@ -28,7 +28,7 @@ use crate::upstream::walk::{Listed, Walk, Which};
 #[derive(Debug, clap::Args)]
 pub(super) struct UnusedArgs {
     /// Look through all buckets first, every version of every object, and refuse while one needs the
-    /// key: the proxy's configuration
+    /// key, which must be off meanwhile: the proxy's configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Whatever needs it
@@ -37,15 +37,23 @@ pub(super) struct UnusedArgs {
 }
 
 /// Refuses while something needs the version, or all versions, of the key.
-pub(super) fn check(args: &UnusedArgs, key: &VersionArgs) -> Result<(), KeyCommandError> {
+pub(super) fn check(
+    args: &UnusedArgs,
+    key: &VersionArgs,
+    io: &mut KeyIo<'_>,
+) -> Result<(), KeyCommandError> {
     let Some(config) = &args.config else {
         if !args.force {
             warn(&UNASKED);
         }
         return Ok(());
     };
+    if !key.is_off(io)? {
+        return Err(KeyCommandError::On);
+    }
     let configuration = |text: String| KeyCommandError::Configuration(text);
     let config = check_config::load(config).map_err(|error| configuration(error.to_string()))?;
+    app::init_log(&config.log).map_err(|error| configuration(error.to_string()))?;
     if !serves(&config, &key.key.target.keyring) {
         return Err(configuration(
             "no key provider of the configuration has this keyring".to_owned(),
@@ -86,7 +94,10 @@ impl Search<'_> {
     async fn all(&self) -> Result<(), KeyCommandError> {
         for bucket in self.buckets().await? {
             self.registry(&bucket).await?;
-            self.bucket(&bucket).await?;
+            // Both: some servers list versions of versioned buckets only.
+            for which in [Which::Versions, Which::Current] {
+                self.bucket(&bucket, which).await?;
+            }
         }
         Ok(())
     }
@@ -96,44 +107,44 @@ impl Search<'_> {
     }
 
     async fn buckets(&self) -> Result<Vec<String>, KeyCommandError> {
-        let mut request = UpstreamRequest::new(Method::GET, None, None);
-        request.operation = "ListBuckets";
-        let response = self
-            .cx
-            .upstream
-            .send(request)
-            .await
-            .map_err(|error| unsure(with_causes(&error)))?;
-        if response.status() != StatusCode::OK {
-            let status = response.status();
-            return Err(unsure(format!("the upstream lists no buckets: {status}")));
+        let mut buckets = Vec::new();
+        let mut query = String::new();
+        loop {
+            let mut request = UpstreamRequest::new(Method::GET, None, None);
+            request.operation = "ListBuckets";
+            request.query.clone_from(&query);
+            let response = self.cx.upstream.send(request).await;
+            let response = response.map_err(|error| unsure(with_causes(&error)))?;
+            if response.status() != StatusCode::OK {
+                let status = response.status();
+                return Err(unsure(format!("the upstream lists no buckets: {status}")));
+            }
+            let document = incoming::document(response.into_body(), BUCKETS_LEN_MAX).await;
+            let document = document.map_err(|error| unsure(with_causes(&error)))?;
+            let page = names(&document);
+            let (names, next) =
+                page.ok_or_else(|| unsure("the upstream's list of buckets cannot be read"))?;
+            buckets.extend(names);
+            let Some(token) = next else {
+                return Ok(buckets);
+            };
+            let token = uri::encode_component(token.as_bytes());
+            query = format!("continuation-token={token}");
         }
-        let document = collect(response.into_body(), BUCKETS_LEN_MAX).await;
-        let document = document.map_err(|error| unsure(with_causes(&error)))?;
-        let names = Document::parse(&document).and_then(|document| {
-            let root = document.root();
-            let buckets = root.children().find(|child| child.name() == "Buckets")?;
-            let names = buckets.children().map(|bucket| bucket.child_text("Name"));
-            names.collect::<Option<Vec<_>>>()
-        });
-        names.ok_or_else(|| unsure("the upstream's list of buckets cannot be read"))
     }
 
     async fn registry(&self, bucket: &str) -> Result<(), KeyCommandError> {
-        let found = match bucket_key_rewrap::list(self.cx, bucket).await {
-            Ok(found) => found,
-            Err(BucketKeyError::NoRegistry | BucketKeyError::NoRule) => return Ok(()),
-            Err(error) => return Err(unsure(with_causes(&error))),
-        };
-        if found.iter().any(|(_, kek)| self.is_it(kek)) {
+        let keks = bucket_key_rewrap::keks(self.cx, bucket).await;
+        let keks = keks.map_err(|error| unsure(with_causes(&error)))?;
+        if keks.iter().any(|kek| self.is_it(kek)) {
             let what = format!("a bucket key of s3://{bucket}");
             return Err(KeyCommandError::Needed(what));
         }
         Ok(())
     }
 
-    async fn bucket(&self, bucket: &str) -> Result<(), KeyCommandError> {
-        let walk = Walk::new(&self.cx.upstream, bucket, "", Which::Versions, None);
+    async fn bucket(&self, bucket: &str, which: Which) -> Result<(), KeyCommandError> {
+        let walk = Walk::new(&self.cx.upstream, bucket, "", which, None);
         let found = RefCell::new(Ok(()));
         let work = |object: Listed| {
             let found = &found;
@@ -153,8 +164,13 @@ impl Search<'_> {
 
     async fn object(&self, bucket: &str, object: &Listed) -> Result<(), KeyCommandError> {
         let name = || {
-            let version = object.version.as_deref().unwrap_or_default();
-            format!("s3://{bucket}/{} (version {version})", object.key)
+            let version = object.version.as_ref();
+            let version = version.map(|version| format!(" (version {version})"));
+            format!(
+                "s3://{bucket}/{}{}",
+                object.key,
+                version.unwrap_or_default()
+            )
         };
         let looked = usage::look(self.cx, bucket, object).await;
         match looked.map_err(|error| unsure(format!("{}: {}", name(), with_causes(&error))))? {
@@ -162,9 +178,39 @@ impl Search<'_> {
                 Err(KeyCommandError::Needed(name()))
             }
             Looked::Failed(reason) => Err(unsure(format!("{}: {reason}", name()))),
+            Looked::Gone if self.is_listed(bucket, object).await? => {
+                Err(unsure(format!("{}: it is listed and not there", name())))
+            }
             Looked::Sealed(_) | Looked::NotEncrypted(_) | Looked::Gone => Ok(()),
         }
     }
+
+    /// Whether it still is: an object that was deleted a moment ago needs no key.
+    async fn is_listed(&self, bucket: &str, object: &Listed) -> Result<bool, KeyCommandError> {
+        let which = Which::of(object.version.is_some());
+        let mut walk = Walk::new(&self.cx.upstream, bucket, &object.key, which, None);
+        let mut is_listed = false;
+        // The key itself comes before all that begin with it.
+        let page = walk.next_page().await;
+        if let Some(page) = page.map_err(|error| unsure(with_causes(&error)))? {
+            is_listed = page.objects.contains(object);
+        }
+        Ok(is_listed)
+    }
+}
+
+/// The names of a page, and the token of the next one.
+fn names(document: &[u8]) -> Option<(Vec<String>, Option<String>)> {
+    let document = Document::parse(document)?;
+    let root = document.root();
+    let buckets = root.children().find(|child| child.name() == "Buckets")?;
+    let names = buckets.children().map(|bucket| bucket.child_text("Name"));
+    let token = root.child_text("ContinuationToken");
+    let token = token.filter(|token| !token.is_empty());
+    if token.is_none() && root.child_text("IsTruncated").as_deref() == Some("true") {
+        return None;
+    }
+    Some((names.collect::<Option<_>>()?, token))
 }
 
 fn unsure(reason: impl Display) -> KeyCommandError {
@@ -177,5 +223,5 @@ const UNASKED: &str = "nobody looked whether something stored needs it: --config
 /// Objects looked at at the same time.
 const AT_ONCE: usize = 16;
 
-/// A hundred thousand buckets.
+/// Ten thousand buckets a page, and more.
 const BUCKETS_LEN_MAX: u64 = 32 << 20;

@@ -24,10 +24,10 @@ impl RegistryFolder {
     ) -> Result<T, RegistryError> {
         let path = self.0.clone();
         let done = tokio::task::spawn_blocking(move || {
-            work(&path).map_err(|error| RegistryError(format!("{}: {error}", path.display())))
+            work(&path).map_err(|error| RegistryError::Away(format!("{}: {error}", path.display())))
         });
         done.await
-            .map_err(|error| RegistryError(error.to_string()))?
+            .map_err(|error| RegistryError::Away(error.to_string()))?
     }
 }
 

@@ -31,10 +31,25 @@ pub trait RegistryStore: Send + Sync + 'static {
     async fn names(&self, folder: &str) -> Result<Vec<String>, RegistryError>;
 }
 
-/// The registry cannot be read or written now, or holds what is no entry.
+/// Why the registry does not help.
 #[derive(Debug, Error)]
-#[error("the registry of bucket keys: {0}")]
-pub struct RegistryError(pub String);
+pub enum RegistryError {
+    /// It cannot be read or written now.
+    #[error("the registry of bucket keys: {0}")]
+    Away(String),
+    /// What stands in the place of an entry is none: the storage is not what was written there.
+    #[error("the registry of bucket keys: {0} is no entry")]
+    Broken(String),
+}
+
+/// What the registry says of a bucket key.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The newest wrap that is known, if there is one.
+    pub entry: Option<Arc<WrappedBucketKey>>,
+    /// Whether it is from an earlier reading, since the store is away.
+    pub is_old: bool,
+}
 
 /// A registry with what was read of it a moment ago.
 pub struct Registry {
@@ -60,13 +75,19 @@ impl Registry {
         &self,
         logical_bucket: &str,
         id: &BucketKeyId,
-    ) -> Result<Option<Arc<WrappedBucketKey>>, Arc<RegistryError>> {
+    ) -> Result<Found, Arc<RegistryError>> {
         let name = name(logical_bucket, id);
         let found = self.known.try_get_with(name.clone(), self.read(&name, id));
         match found.await {
-            Ok(found) => Ok(found),
+            Ok(entry) => Ok(Found {
+                entry,
+                is_old: false,
+            }),
             Err(error) => match self.last.get(&name).await {
-                Some(last) => Ok(Some(last)),
+                Some(last) => Ok(Found {
+                    entry: Some(last),
+                    is_old: true,
+                }),
                 None => Err(error),
             },
         }
@@ -81,7 +102,7 @@ impl Registry {
             return Ok(None);
         };
         let entry = parse(&entry).filter(|entry| entry.id == *id);
-        let entry = entry.ok_or_else(|| RegistryError(format!("{name} is no entry")))?;
+        let entry = entry.ok_or_else(|| RegistryError::Broken(name.to_owned()))?;
         let entry = Arc::new(entry);
         self.last.insert(name.to_owned(), Arc::clone(&entry)).await;
         Ok(Some(entry))
@@ -93,7 +114,8 @@ impl Registry {
         logical_bucket: &str,
         key: &WrappedBucketKey,
     ) -> Result<(), RegistryError> {
-        let entry = encode(key).ok_or_else(|| RegistryError("an entry is too long".to_owned()))?;
+        let entry =
+            encode(key).ok_or_else(|| RegistryError::Away("an entry is too long".to_owned()))?;
         let name = name(logical_bucket, &key.id);
         self.store.put(&name, entry).await?;
         self.known.insert(name, Some(Arc::new(key.clone()))).await;

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use super::KeyService;
 use crate::format::{KeyEnvelope, Wrapped};
-use crate::keys::bucket_keys::registry::{Registry, RegistryStore};
+use crate::keys::bucket_keys::registry::{Found, Registry, RegistryError, RegistryStore};
 use crate::keys::bucket_keys::{self, BucketKey, SealingKeys, WrappedBucketKey};
 use crate::keys::cache::{CacheKey, CacheSettings, KeyCache};
 use crate::keys::entropy::random_bytes;
@@ -120,18 +120,20 @@ impl KeyService {
         if let Some(registry) = self.registry() {
             // Boxed: objects without a bucket key do not carry the weight of this.
             match Box::pin(registry.find(logical_bucket, id)).await {
-                Ok(Some(entry)) => {
-                    let bucket_key = (*entry).clone();
+                Ok(Found {
+                    entry: Some(entry),
+                    is_old,
+                }) => {
                     return Ok(CurrentWrap::BucketKey {
-                        bucket_key,
+                        bucket_key: (*entry).clone(),
                         wrapped,
-                        is_unsure,
+                        is_unsure: is_old,
                     });
                 }
-                Ok(None) => {}
+                Ok(Found { entry: None, .. }) => {}
                 // The embedded copy is as good as long as its key lives.
                 Err(error) => {
-                    is_unsure = true;
+                    is_unsure = matches!(*error, RegistryError::Away(_));
                     tracing::warn!(%error, "the wrap in the object is used instead");
                 }
             }

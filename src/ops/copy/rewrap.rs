@@ -17,7 +17,7 @@ use crate::format::{Layout, Metadata, WrapKind};
 use crate::keys::KeyService;
 use crate::keys::service::CurrentWrap;
 use crate::keys::types::{Binding, KeyRef, Mode};
-use crate::ops::acl;
+use crate::ops::acl::Grants;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::encryption::{self, SealPlan, uses_bucket_key};
 use crate::ops::in_place;
@@ -271,17 +271,26 @@ async fn write(
     }
     let mut headers = kept(&source.headers, (cx.settings.clock)());
     store::name_type(&mut headers);
-    let mut acl = request.upstream(Method::GET);
-    outgoing::pass_owner(&request.headers, &mut acl.headers);
-    if let Err(reason) = acl::keep_grants(cx, acl, &mut headers).await? {
-        return Ok(Outcome::Refused(reason));
-    }
+    let itself = |method| {
+        let mut upstream = request.upstream(method);
+        outgoing::pass_owner(&request.headers, &mut upstream.headers);
+        upstream
+    };
+    let grants = match Grants::of(cx, itself(Method::GET)).await? {
+        Ok(grants) => grants,
+        Err(reason) => return Ok(Outcome::Refused(reason)),
+    };
+    grants.add_to(&mut headers);
     // On both sides: a copy is made of the object as it was when it began.
     if let Some(etag) = source.etag() {
         headers.insert(IF_MATCH, condition(&source.headers, etag));
     }
     match Box::pin(job.copy(plan, headers)).await? {
-        Copied::Done(_) => Ok(Outcome::Rewrapped),
+        Copied::Done(done) => {
+            let written = (&done.headers, done.etag.as_str());
+            grants.ensure(cx, itself, written).await?;
+            Ok(Outcome::Rewrapped)
+        }
         Copied::Refused(refused) if refused.status() == StatusCode::PRECONDITION_FAILED => {
             Err(Error::Changed)
         }

@@ -8,6 +8,7 @@ use crate::body::Body;
 use crate::body::idle::Received;
 use crate::error::{Error, StoredError};
 use crate::format::Metadata;
+use crate::ops::acl::Grants;
 use crate::ops::copy::tags::Tags;
 use crate::ops::copy::{MISSING_META, Source};
 use crate::ops::incoming::{self, insert_text};
@@ -35,6 +36,8 @@ pub(super) struct Original<'a> {
     pub(super) etag: HeaderValue,
     /// What is shown of its checksum, and has to be sealed again.
     pub(super) checksum: Option<ChecksumAlgorithm>,
+    /// Who may do what with it.
+    pub(super) grants: Grants,
     headers: HeaderMap,
     /// How to read it, if it is sealed.
     sealed: Option<&'a Source<'a>>,
@@ -50,6 +53,7 @@ impl<'a> Original<'a> {
             len: source.size,
             etag: source.etag().cloned().ok_or(NO_ETAG)?,
             checksum,
+            grants: Grants::default(),
             headers: source.headers.clone(),
             sealed: Some(source),
         })
@@ -101,13 +105,18 @@ impl Object<'_> {
             len,
             etag: etag.ok_or(NO_ETAG)?,
             checksum: None,
+            grants: Grants::default(),
             headers,
             sealed: None,
         })))
     }
 
     /// The headers to write the object with: what S3 keeps of an object, without a body of its own.
-    pub(super) async fn kept(self, original: &Original<'_>) -> Result<HeaderMap, Error> {
+    /// What stands in the way comes back as a sentence.
+    pub(super) async fn kept(
+        self,
+        original: &mut Original<'_>,
+    ) -> Result<Result<HeaderMap, String>, Error> {
         let mut headers = kept(&original.headers, (self.cx.settings.clock)());
         let mut tagging = self.request(Method::GET);
         "tagging=".clone_into(&mut tagging.query);
@@ -116,7 +125,12 @@ impl Object<'_> {
             insert_text(&mut headers, "x-amz-tagging", tags);
         }
         store::name_type(&mut headers);
-        Ok(headers)
+        match Grants::of(self.cx, self.request(Method::GET)).await? {
+            Ok(grants) => original.grants = grants,
+            Err(reason) => return Ok(Err(reason)),
+        }
+        original.grants.add_to(&mut headers);
+        Ok(Ok(headers))
     }
 
     /// The plaintext of the object that was looked at, and of no other.

@@ -8,10 +8,7 @@ mod write;
 
 pub use self::write::heeds_conditions;
 
-use http::{HeaderMap, Method};
-
 use self::look::{Looked, Original};
-use super::acl;
 use super::context::Cx;
 use super::copy::Source;
 use super::encryption::{self, SealPlan};
@@ -90,7 +87,7 @@ pub async fn reseal(
     source: &Source<'_>,
     metadata: &Metadata,
     plan: SealPlan,
-) -> Result<Result<(), String>, Error> {
+) -> Result<Written, Error> {
     let (bucket, key) = source.reading.request.object()?;
     let object = Object {
         cx,
@@ -102,15 +99,11 @@ pub async fn reseal(
             single_max: MAX_SINGLE_LEN,
         },
     };
-    Ok(match object.reseal(source, metadata, plan).await? {
-        Outcome::Refused(code) => Err(code),
-        Outcome::Sealed(_)
-        | Outcome::AlreadySealed
-        | Outcome::Exempt
-        | Outcome::Archived
-        | Outcome::Gone => Ok(()),
-    })
+    object.reseal(source, metadata, plan).await
 }
+
+/// Whether an object is written, or what the upstream says instead.
+type Written = Result<(), String>;
 
 impl Object<'_> {
     async fn seal(self) -> Result<Outcome, Error> {
@@ -125,9 +118,9 @@ impl Object<'_> {
         if self.manner.dry_run {
             return Ok(Outcome::Sealed(plaintext.len));
         }
-        let headers = self.kept(&plaintext).await?;
-        let lens = self.lens(plaintext.len);
-        self.write(plan, &plaintext, lens.as_deref(), headers).await
+        let (len, lens) = (plaintext.len, self.lens(plaintext.len));
+        let written = self.write(plan, *plaintext, lens.as_deref()).await?;
+        Ok(written.map_or_else(Outcome::Refused, |()| Outcome::Sealed(len)))
     }
 
     async fn reseal(
@@ -135,12 +128,13 @@ impl Object<'_> {
         source: &Source<'_>,
         metadata: &Metadata,
         plan: SealPlan,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Written, Error> {
         let reading = &source.reading.request;
         let (lens, checksum) = match metadata.header.prefix().layout() {
             Layout::Single => {
-                let checksum = Box::pin(head_object::sealed_checksum(self.cx, reading));
-                (None, checksum.await?)
+                let len = source.stored_len;
+                let checksum = head_object::sealed_checksum(self.cx, reading, metadata, len);
+                (None, Box::pin(checksum).await?)
             }
             Layout::Segmented => {
                 let said = (&source.headers, source.stored_len);
@@ -149,8 +143,7 @@ impl Object<'_> {
             }
         };
         let original = Original::sealed(source, checksum)?;
-        let headers = self.kept(&original).await?;
-        self.write(plan, &original, lens.as_deref(), headers).await
+        self.write(plan, original, lens.as_deref()).await
     }
 
     /// The parts to write an object in, if it is to have any.
@@ -162,14 +155,14 @@ impl Object<'_> {
     async fn write(
         self,
         plan: SealPlan,
-        original: &Original<'_>,
+        mut original: Original<'_>,
         lens: Option<&[u64]>,
-        mut headers: HeaderMap,
-    ) -> Result<Outcome, Error> {
-        let acl = acl::keep_grants(self.cx, self.request(Method::GET), &mut headers);
-        if let Err(reason) = acl.await? {
-            return Ok(Outcome::Refused(reason));
-        }
+    ) -> Result<Written, Error> {
+        let headers = match self.kept(&mut original).await? {
+            Ok(headers) => headers,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let original = &original;
         match lens {
             Some(lens) => Box::pin(self.write_parts(plan, original, lens, headers)).await,
             None => Box::pin(self.write_single(plan, original, headers)).await,

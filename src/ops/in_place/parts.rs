@@ -4,15 +4,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{ETAG, IF_MATCH};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use hyper::Response;
 
 use super::look::Original;
-use super::{Object, Outcome, write};
+use super::{Object, Written, write};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
 use crate::body::claimed::ClaimedBody;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::format::{ContentKey, Layout, PartNumber, SegmentSealer, is_terminal};
 use crate::keys::KeyError;
 use crate::keys::entropy::random_bytes;
@@ -36,7 +36,7 @@ struct Upload<'a> {
 }
 
 /// The upstream's entity tag of a part, or what it says instead.
-type Stored = Result<String, Outcome>;
+type Stored = Result<String, String>;
 
 impl Object<'_> {
     /// `lens` are the plaintext bytes of the parts, none of them empty but an only one.
@@ -46,7 +46,7 @@ impl Object<'_> {
         original: &Original<'_>,
         lens: &[u64],
         mut headers: HeaderMap,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Written, Error> {
         let rule = &self.rule.rule;
         let sealing = plan
             .start(self.cx, rule, self.bucket, self.key, Layout::Segmented)
@@ -62,7 +62,7 @@ impl Object<'_> {
         let created = self.cx.upstream.send(create).await?;
         if !created.status().is_success() {
             let (code, _) = incoming::refusal(self.cx, created).await?;
-            return Ok(Outcome::Refused(code));
+            return Ok(Err(code));
         }
         let document = incoming::document(created.into_body(), CREATED_LEN_MAX).await?;
         let document = Document::parse(&document).ok_or(UNREADABLE)?;
@@ -82,7 +82,7 @@ impl Object<'_> {
 }
 
 impl Upload<'_> {
-    async fn fill(&self, original: &Original<'_>, lens: &[u64]) -> Result<Outcome, Error> {
+    async fn fill(&self, original: &Original<'_>, lens: &[u64]) -> Result<Written, Error> {
         let mut etags = Vec::new();
         let mut first = 0;
         let mut has_ended = false;
@@ -90,21 +90,42 @@ impl Upload<'_> {
         let is_part = |(index, len): &(usize, u64)| *index == 0 || *len > 0;
         for (_, len) in lens.iter().copied().enumerate().filter(is_part) {
             let part = next_part(&etags)?;
-            match self.part(original, part, (first, len)).await? {
+            match self.part_at_last(original, part, (first, len)).await? {
                 Ok(etag) => etags.push(etag),
-                Err(refused) => return Ok(refused),
+                Err(refused) => return Ok(Err(refused)),
             }
             first += len;
             has_ended = is_terminal(part, len);
+        }
+        if first != original.len {
+            return Err(Error::UpstreamAnswer("parts that are not all of an object"));
         }
         if !has_ended {
             let end = next_part(&etags)?;
             match self.end(end).await? {
                 Ok(etag) => etags.push(etag),
-                Err(refused) => return Ok(refused),
+                Err(refused) => return Ok(Err(refused)),
             }
         }
         self.complete(original, &etags).await
+    }
+
+    /// Sends a part again when the upstream breaks off: each time it is read and sealed anew.
+    async fn part_at_last(
+        &self,
+        original: &Original<'_>,
+        part: PartNumber,
+        place: (u64, u64),
+    ) -> Result<Stored, Error> {
+        for _ in 1..ATTEMPTS {
+            match self.part(original, part, place).await {
+                Err(error) if error.fault() == Fault::Upstream => {
+                    tracing::warn!(%error, key = self.object.key, "a part is sent again");
+                }
+                stored => return stored,
+            }
+        }
+        self.part(original, part, place).await
     }
 
     async fn part(
@@ -154,13 +175,15 @@ impl Upload<'_> {
         request
     }
 
-    async fn complete(&self, original: &Original<'_>, etags: &[String]) -> Result<Outcome, Error> {
+    async fn complete(&self, original: &Original<'_>, etags: &[String]) -> Result<Written, Error> {
         let cx = self.object.cx;
         // Some upstreams heed the condition on PutObject only: then at least nothing is lost that
         // was written while the parts were.
         let head = cx.upstream.send(self.object.request(Method::HEAD)).await?;
-        if head.headers().get(ETAG) != Some(&original.etag) {
-            return Err(Error::Changed);
+        match head.status() {
+            StatusCode::OK if head.headers().get(ETAG) == Some(&original.etag) => {}
+            StatusCode::OK | StatusCode::NOT_FOUND => return Err(Error::Changed),
+            _ => return Err(Error::UpstreamAnswer("an object that cannot be looked at")),
         }
         let mut request = self.object.request(Method::POST);
         request.query = format!("uploadId={}", self.id);
@@ -174,11 +197,13 @@ impl Upload<'_> {
         let response = cx.upstream.send(request).await?;
         let refused = if response.status().is_success() {
             match incoming::late(cx, response).await? {
-                Late::Done(_, document) => {
+                Late::Done(headers, document) => {
                     let document = Document::parse(&document);
                     let result = document.as_ref().and_then(completed_result);
-                    result.ok_or(UNREADABLE)?;
-                    return Ok(Outcome::Sealed(original.len));
+                    let etag = result.ok_or(UNREADABLE)?.etag;
+                    let object = self.object;
+                    object.ensure_grants(original, &headers, &etag).await?;
+                    return Ok(Ok(()));
                 }
                 Late::Refused(_, refused) => refused,
             }
@@ -188,7 +213,7 @@ impl Upload<'_> {
         // Anything but a clear no may be the answer to a request that was carried out.
         let is_clear = refused.status().is_client_error();
         self.is_completed.store(!is_clear, Ordering::Relaxed);
-        write::outcome(refused, original.len).await
+        write::outcome(refused).await
     }
 
     async fn abort(&self) {
@@ -210,7 +235,8 @@ fn next_part(etags: &[String]) -> Result<PartNumber, Error> {
 
 async fn stored_part(stored: Response<Body>) -> Result<Stored, Error> {
     if !stored.status().is_success() {
-        return write::outcome(stored, 0).await.map(Err);
+        let refused = write::outcome(stored).await?.err();
+        return Ok(Err(refused.unwrap_or_default()));
     }
     let etag = stored
         .headers()
@@ -237,6 +263,9 @@ const UNREADABLE: Error = Error::UpstreamAnswer("the answer to an upload cannot 
 
 /// The largest answer to the creation of an upload, in bytes.
 const CREATED_LEN_MAX: u64 = 64 << 10;
+
+/// Of a part.
+const ATTEMPTS: u32 = 3;
 
 const PARTS_MAX: u64 = 9_000;
 

@@ -1,11 +1,11 @@
 //! Writes a sealed object over the one that it was made of, and over nothing else.
 
-use http::header::IF_MATCH;
+use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::Response;
 
 use super::look::Original;
-use super::{Object, Outcome};
+use super::{Object, Written};
 use crate::auth::PayloadVerifier;
 use crate::body::Body;
 use crate::body::claimed::ClaimedBody;
@@ -26,7 +26,7 @@ impl Object<'_> {
         plan: SealPlan,
         original: &Original<'_>,
         headers: HeaderMap,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Written, Error> {
         let rule = &self.rule.rule;
         let sealing = plan
             .start(self.cx, rule, self.bucket, self.key, Layout::Single)
@@ -41,18 +41,35 @@ impl Object<'_> {
         let verifier = PayloadVerifier::of_own(original.len, original.checksum);
         let body = ClaimedBody::new(body, verifier);
         let stored = store::send_sealed(self.cx, upstream, body, sealer.map_err(seal_failed)?);
-        outcome(stored.await?, original.len).await
+        let stored = stored.await?;
+        if stored.status().is_success() {
+            let etag = stored.headers().get(ETAG);
+            let etag = etag.and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+            self.ensure_grants(original, stored.headers(), etag).await?;
+        }
+        outcome(stored).await
+    }
+
+    /// See [`Grants::ensure`](crate::ops::acl::Grants::ensure).
+    pub(super) async fn ensure_grants(
+        self,
+        original: &Original<'_>,
+        done: &HeaderMap,
+        etag: &str,
+    ) -> Result<(), Error> {
+        let request = |method| self.request(method);
+        original.grants.ensure(self.cx, request, (done, etag)).await
     }
 }
 
 /// What the upstream's answer to a conditional write means.
-pub(super) async fn outcome(stored: Response<Body>, len: u64) -> Result<Outcome, Error> {
+pub(super) async fn outcome(stored: Response<Body>) -> Result<Written, Error> {
     match stored.status() {
-        status if status.is_success() => Ok(Outcome::Sealed(len)),
+        status if status.is_success() => Ok(Ok(())),
         StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
             Err(Error::Changed)
         }
-        _ => Ok(Outcome::Refused(refusal_code(stored).await?)),
+        _ => Ok(Err(refusal_code(stored).await?)),
     }
 }
 

@@ -217,7 +217,7 @@ struct Memory {
 impl Memory {
     fn check(&self) -> Result<(), RegistryError> {
         if self.is_broken.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(RegistryError("broken on purpose".to_owned()));
+            return Err(RegistryError::Away("broken on purpose".to_owned()));
         }
         Ok(())
     }
@@ -280,7 +280,7 @@ async fn a_newer_wrap_in_the_registry_wins_and_its_key_counts() {
 
     let registry = writer.registry().unwrap();
     let [id] = <[BucketKeyId; 1]>::try_from(registry.ids(BUCKET).await.unwrap()).unwrap();
-    let entry = registry.find(BUCKET, &id).await.unwrap().unwrap();
+    let entry = registry.find(BUCKET, &id).await.unwrap().entry.unwrap();
     let moved = writer
         .rewrap_bucket_key(&accepted(&one), &entry, &two, BUCKET)
         .await
