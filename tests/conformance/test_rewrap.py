@@ -283,37 +283,40 @@ def key_command(site, *args):
 
 def test_p124_a_version_stays_while_anything_needs_it(site):
     """Also an older version of an object, which no usage of the current ones shows."""
+    # Buckets of other tests have objects under keys of the usual name.
+    key = site.providers.ids["local"] = f"of-{site.bucket}"
+    key_command(site, "create", key)
     site.upstream.put_bucket_versioning(Bucket=site.bucket, VersioningConfiguration={"Status": "Enabled"})
     with site.serving(["local"], "local") as (_, client):
         write(site, client, 3)
         old = client.put_object(Bucket=site.bucket, Key="deleted", Body=b"still there")["VersionId"]
         client.delete_object(Bucket=site.bucket, Key="deleted")
-    key_command(site, "rotate", "of-local")
+    key_command(site, "rotate", key)
     config = site.proxy(["local"], "local")
     look = ("--version", "1", "--config", str(config.config))
-    on = key_command(site, "destroy", "of-local", *look)
+    on = key_command(site, "destroy", key, *look)
     assert on.returncode == 1 and "disable it first" in on.stderr, on.stderr
-    key_command(site, "disable", "of-local", "--version", "1")
-    refused = key_command(site, "destroy", "of-local", *look)
+    key_command(site, "disable", key, "--version", "1")
+    refused = key_command(site, "destroy", key, *look)
     assert refused.returncode == 1 and f"s3://{site.bucket}/" in refused.stderr, refused.stderr
-    key_command(site, "enable", "of-local", "--version", "1")
-    assert site.run(config, "rewrap", "--to", "of-local")["rewrapped"] == 4
+    key_command(site, "enable", key, "--version", "1")
+    assert site.run(config, "rewrap", "--to", key)["rewrapped"] == 4
     assert [row["key_version"] for row in site.run(config, "usage")["keys"]] == [2]
     versions = {row["key_version"]: row["objects"] for row in site.run(config, "usage", "--versions")["keys"]}
     assert versions == {1: 5, 2: 4}
     assert site.run(config, "verify", "--versions")["verified"] == 9
-    key_command(site, "disable", "of-local", "--version", "1")
-    refused = key_command(site, "retire", "of-local", *look)
+    key_command(site, "disable", key, "--version", "1")
+    refused = key_command(site, "retire", key, *look)
     assert refused.returncode == 1 and "needs it" in refused.stderr, refused.stderr
     listed = site.upstream.list_object_versions(Bucket=site.bucket)["Versions"]
     for entry in listed:
         if not entry["IsLatest"] or entry["VersionId"] == old:
             site.upstream.delete_object(Bucket=site.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
-    done = key_command(site, "destroy", "of-local", *look)
+    done = key_command(site, "destroy", key, *look)
     assert done.returncode == 0, done.stderr
     with site.serving(["local"], "local") as (_, client):
-        check(site, client, 3, "of-local")
-    unasked = key_command(site, "retire", "of-local", "--version", "1")
+        check(site, client, 3, key)
+    unasked = key_command(site, "retire", key, "--version", "1")
     assert "nobody looked" in unasked.stderr
 
 
