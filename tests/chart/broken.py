@@ -156,7 +156,8 @@ BROKEN = {
     "calls_a_webhook_that_it_trusts": [
         lambda m: put(webhook(m)["clientConfig"], "caBundle", stranger()),
         lambda m: put(webhook(m)["clientConfig"]["service"], "name", "other"),
-        lambda m: put(first(m, "Service", "-webhook")["metadata"], "name", "other") or put(webhook(m)["clientConfig"]["service"], "name", "other"),
+        lambda m: [put(place, "name", "other") for place in
+                   (first(m, "Service", "-webhook")["metadata"], webhook(m)["clientConfig"]["service"])],
     ],
     "asks_the_webhook_for_few_pods": [
         lambda m: put(webhook(m)["namespaceSelector"]["matchExpressions"][0], "values", ["kube-system"]),

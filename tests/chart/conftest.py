@@ -20,12 +20,13 @@ def etc(tmp_path_factory):
     subprocess.run(["bash", harness.REPO / "tests/support/certificates.sh", etc / "made"], check=True, capture_output=True)
     shutil.copy(etc / "made/server-chain.pem", etc / "tls/tls.crt")
     shutil.copy(etc / "made/server.key", etc / "tls/tls.key")
-    secrets = ["secrets/app-secret", "secrets/upstream-secret", "secrets/hsm-pin", "secrets/passphrase", "vault/token", "agent/app-secret"]
-    for name in secrets:
+    secrets = [f"secrets/{name}" for name in ("app-secret", "upstream-secret", "hsm-pin", "passphrase")]
+    for name in [*secrets, "vault/token", "agent/app-secret"]:
         (etc / name).write_text("a-secret-of-some-length")
         (etc / name).chmod(0o600)
     (etc / "tls/tls.key").chmod(0o600)
     for key in ("default", "managed"):
         s3seal("key", "create", "--keyring", etc / "keyring/keyring.json", key)
-        s3seal("key", "create", "--seal", "--passphrase-file", etc / "secrets/passphrase", "--keyring", etc / "keyring/sealed.json", key)
+        sealed = ["--seal", "--passphrase-file", etc / "secrets/passphrase", "--keyring", etc / "keyring/sealed.json"]
+        s3seal("key", "create", *sealed, key)
     return etc

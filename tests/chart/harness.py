@@ -3,6 +3,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import kubernetes_validate
@@ -14,6 +15,7 @@ CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 HELM = os.environ.get("HELM", "helm")
 HELM3 = os.environ.get("HELM3")
 KUBERNETES = "1.36"  # the newest version that validation and both Helms know
+OLDEST = re.search(r'^kubeVersion: ">=(1\.\d+)', (CHART / "Chart.yaml").read_text(), re.MULTILINE)[1]
 RELEASE, NAMESPACE = "release", "storage"
 NOT_OF_KUBERNETES = {"monitoring.coreos.com/v1", "cert-manager.io/v1", "gateway.networking.k8s.io/v1",
                      "gateway.networking.k8s.io/v1alpha2"}
@@ -119,7 +121,8 @@ def selects(selector, labels):
 
 def validate(manifest):
     if manifest["apiVersion"] not in NOT_OF_KUBERNETES:
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+        for version in (OLDEST, KUBERNETES):
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def merged(values, others):

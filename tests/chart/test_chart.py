@@ -17,6 +17,7 @@ import yaml
 import broken
 import harness
 import policy
+import policy_webhook  # noqa: F401 (its checks are among those of policy)
 import readme
 from harness import (CASES, CHART, HELM3, configurations, identity, label, of_kind, profiles, rendered, validate,
                      values_of)

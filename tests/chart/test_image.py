@@ -18,7 +18,8 @@ EPOCH = "1700000000"
 
 def script(*arguments, check=True, **settings):
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
-    return subprocess.run([SCRIPT, *map(str, arguments)], env=environment, check=check, capture_output=True, text=True, **settings)
+    command = [SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, env=environment, check=check, capture_output=True, text=True, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,8 @@ def test_the_program_runs_in_its_root_as_its_user(root, tmp_path):
         pytest.skip("only root can change its root")
     whole = tmp_path / "whole"
     shutil.copytree(root, whole)
-    for library in re.findall(r"(/\S+)", subprocess.run(["ldd", whole / "usr/local/bin/s3seal"], check=True, capture_output=True, text=True).stdout):
+    needed = subprocess.run(["ldd", whole / "usr/local/bin/s3seal"], check=True, capture_output=True, text=True).stdout
+    for library in re.findall(r"(/\S+)", needed):
         if pathlib.Path(library).exists() and ".so" in library:
             target = whole / library.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
