@@ -149,7 +149,9 @@ def test_a_profile_is_the_json_of_the_templates():
     assert set(found) == {"default", "other-port", "keyring", "vault", "whole-config"}
     for profile in found.values():
         assert set(profile) == {"initContainers", "volumes", "env"}
-        modes = [volume["secret"]["defaultMode"] for volume in profile["volumes"] if "secret" in volume]
+        # a pod of other users without fsGroup: what is not for everybody is for root alone
+        modes = [source["defaultMode"] for volume in profile["volumes"]
+                 for source in (volume.get("secret"), volume.get("projected")) if source]
         assert set(modes) <= {0o444}
     assert [one["name"] for one in found["keyring"]["initContainers"]] == ["s3seal-copy-keyring", "s3seal"]
     assert found["other-port"]["env"] == [{"name": "AWS_ENDPOINT_URL_S3", "value": "http://127.0.0.1:19000"}]

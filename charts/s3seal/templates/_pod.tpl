@@ -154,7 +154,7 @@ envFrom:
     sizeLimit: 2Mi
 {{- end }}
 {{- if .Values.vaultAuth.enabled }}
-- {{ include "s3seal.vaultToken" (dict "name" "vault-token" "auth" .Values.vaultAuth) | nindent 2 | trim }}
+- {{ include "s3seal.vaultToken" (dict "name" "vault-token" "mode" "0440" "auth" .Values.vaultAuth) | nindent 2 | trim }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
@@ -164,7 +164,7 @@ envFrom:
 {{- define "s3seal.vaultToken" -}}
 name: {{ .name }}
 projected:
-  defaultMode: 0440
+  defaultMode: {{ .mode }}
   sources:
     - serviceAccountToken:
         path: token

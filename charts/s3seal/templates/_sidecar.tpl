@@ -143,7 +143,7 @@ volumeMounts:
     sizeLimit: 2Mi
 {{- end }}
 {{- if $profile.vaultAuth.enabled }}
-- {{ include "s3seal.vaultToken" (dict "name" "s3seal-vault-token" "auth" $profile.vaultAuth) | nindent 2 | trim }}
+- {{ include "s3seal.vaultToken" (dict "name" "s3seal-vault-token" "mode" "0444" "auth" $profile.vaultAuth) | nindent 2 | trim }}
 {{- end }}
 {{- end -}}
 
