@@ -19,7 +19,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
-use crate::app::with_causes;
+use crate::app::{StartError, with_causes};
 
 /// A transparent client-side-encryption proxy in front of S3.
 #[derive(Debug, Parser)]
@@ -76,6 +76,18 @@ impl CommandError {
         match self {
             Self::Usage(_) => EXIT_USAGE,
             Self::Failed(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl From<StartError> for CommandError {
+    /// Bad configuration, or a failure of what it names: whether trying again is of use.
+    fn from(error: StartError) -> Self {
+        let text = with_causes(&error);
+        if error.is_configuration() {
+            Self::Usage(text)
+        } else {
+            Self::Failed(text)
         }
     }
 }

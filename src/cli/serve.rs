@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{CommandError, check_config};
-use crate::app::{self, App, with_causes};
+use crate::app::{self, App};
 use crate::config::Config;
 
 /// Arguments of `serve`.
@@ -26,14 +26,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 /// Builds the proxy and runs it: the listeners and upkeep in the current runtime, requests on
 /// threads of their own.
 pub async fn serve(config: Config) -> Result<(), CommandError> {
-    let app = App::build(config).await.map_err(|error| {
-        let text = with_causes(&error);
-        if error.is_configuration() {
-            CommandError::Usage(text)
-        } else {
-            CommandError::Failed(text)
-        }
-    })?;
+    let app = App::build(config).await?;
     app.run(app::shutdown_signal()).await;
     Ok(())
 }

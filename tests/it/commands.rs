@@ -201,6 +201,38 @@ fn usage_errors_exit_with_64() {
 }
 
 /// The life of a key, and that nobody is shown its material.
+/// Whoever runs a command again and again has to know whether that is of use.
+#[test]
+fn a_provider_that_is_away_is_no_bad_configuration() {
+    const KMS: &str = r#"
+[[keys.providers]]
+kind = "aws-kms"
+name = "kms"
+region = "us-east-1"
+endpoint = "http://127.0.0.1:1"
+credentials = { access_key_id = "A", secret_access_key = "s" }
+keys = ["alias/app"]
+"#;
+    let folder = Folder::new();
+    for (config, expected) in [
+        (format!("{EXAMPLE}{KMS}"), 1),
+        (format!("{EXAMPLE}{KMS}unknown = 1\n"), 64),
+    ] {
+        let path = folder.path("config.toml");
+        fs::write(&path, &config).unwrap();
+        for args in [&["usage"][..], &["rewrap", "--to", "default"], &["encrypt"]] {
+            let mut args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+            args.extend([
+                "--config".as_ref(),
+                path.as_os_str(),
+                "s3://bucket/".as_ref(),
+            ]);
+            let ended = s3seal(&args, None);
+            assert_eq!(code(&ended), expected, "{args:?}: {}", text(&ended.stderr));
+        }
+    }
+}
+
 #[test]
 fn key_commands_change_and_show_a_keyring() {
     let folder = Folder::new();
