@@ -99,7 +99,7 @@ pub(super) fn merge(
             continue;
         };
         let is_borrowed = borrowed.contains(&name.as_str()) || name == KEYRING_PASSPHRASE;
-        if is_borrowed || is_service_link(rest) {
+        if is_borrowed || is_service_link(rest, value) {
             continue;
         }
         match layer(rest, value) {
@@ -196,14 +196,20 @@ fn unknown_variable(first: &str) -> String {
     )
 }
 
-/// Variables that Kubernetes sets for a Service called s3seal: `S3SEAL_SERVICE_HOST`,
-/// `S3SEAL_SERVICE_PORT…`, `S3SEAL_PORT`, `S3SEAL_PORT_9000_TCP…`.
-fn is_service_link(rest: &str) -> bool {
-    rest == "PORT"
-        || rest == "SERVICE_HOST"
-        || ["PORT_", "SERVICE_PORT"]
-            .iter()
-            .any(|prefix| rest.starts_with(prefix))
+/// Variables that Kubernetes sets for a Service called s3seal or s3seal-NAME: `S3SEAL_SERVICE_HOST`,
+/// `S3SEAL_NAME_SERVICE_PORT…`, `S3SEAL_NAME_PORT=tcp://…`, `S3SEAL_PORT_9000_TCP…`. Keys of tables have
+/// two underscores, and `S3SEAL_LISTEN_PORT=9000` is still a mistake that is named.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    let ends_in = |tail: &str| rest == tail || rest.ends_with(&format!("_{tail}"));
+    let has = |part: &str| rest.starts_with(part) || rest.contains(&format!("_{part}"));
+    let after_ports = rest.split("PORT_").skip(1);
+    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    !rest.contains("__")
+        && (ends_in("SERVICE_HOST")
+            || ends_in("SERVICE_PORT")
+            || has("SERVICE_PORT_")
+            || after_ports.into_iter().any(is_number)
+            || (ends_in("PORT") && value.contains("://")))
 }
 
 /// Names in `{ env = "…" }` anywhere in the file: these variables hold secrets and override nothing.

@@ -338,6 +338,11 @@ fn problems_of_overrides_name_the_variable() {
             "S3SEAL_UPSTREAM_ENDPOINT: names no key of the configuration; two underscores separate a table from its key: S3SEAL_UPSTREAM__…",
         ),
         (
+            "S3SEAL_LISTEN_PORT",
+            "9000",
+            "S3SEAL_LISTEN_PORT: names no key of the configuration; two underscores separate a table from its key: S3SEAL_LISTEN__…",
+        ),
+        (
             "S3SEAL_RULE",
             "[]",
             "S3SEAL_RULE: names no key of the configuration; did you mean S3SEAL_RULES?",
@@ -375,6 +380,12 @@ fn variables_of_others_are_left_alone() {
             ("S3SEAL_SERVICE_PORT_METRICS", "9001"),
             ("S3SEAL_PORT", "tcp://10.0.0.1:9000"),
             ("S3SEAL_PORT_9000_TCP_ADDR", "10.0.0.1"),
+            ("S3SEAL_WEBHOOK_SERVICE_HOST", "10.0.0.2"),
+            ("S3SEAL_WEBHOOK_SERVICE_PORT", "443"),
+            ("S3SEAL_WEBHOOK_SERVICE_PORT_WEBHOOK", "443"),
+            ("S3SEAL_WEBHOOK_PORT", "tcp://10.0.0.2:443"),
+            ("S3SEAL_WEBHOOK_PORT_443_TCP", "tcp://10.0.0.2:443"),
+            ("S3SEAL_WEBHOOK_PORT_443_TCP_PROTO", "tcp"),
         ],
     )
     .unwrap();
