@@ -118,7 +118,7 @@ def has_no_token_of_the_api(manifests, values):
 def has_no_variables_of_services(manifests, values):
     for name, pod in pods(manifests):
         if pod["spec"].get("enableServiceLinks") is not False:
-            yield f"{name} gets variables that would be taken for overrides"
+            yield f"{name} gets variables that begin as overrides do"
 
 
 @check

@@ -57,7 +57,7 @@ def test_only_the_configuration_is_made(manifests):
     policy.runs_as_another_user_than_root, policy.has_no_privileges, policy.has_a_root_that_is_read_only,
     policy.has_the_seccomp_profile_of_the_runtime, policy.has_limits, policy.has_probes_that_hit_ports,
     policy.listens_on_nothing_else, policy.shares_nothing_with_the_node, policy.has_no_token_of_the_api,
-    policy.has_no_variables_of_services, policy.mounts_what_is_there,
+    policy.mounts_what_is_there,
 ], ids=lambda check: check.__name__)
 def test_policies_hold(check, pods):
     assert len(pods) == 2

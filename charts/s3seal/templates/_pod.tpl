@@ -5,7 +5,7 @@
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-# the variables that Kubernetes sets for Services would be taken for overrides of the configuration
+# the variables that Kubernetes sets for Services are of no use here, and begin as overrides of the configuration do
 enableServiceLinks: false
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
