@@ -79,6 +79,12 @@ def test_the_program_runs_in_its_root_as_its_user(root, tmp_path):
     assert ran.stdout == f"s3seal {version}\n"
 
 
+def test_every_file_has_the_time_it_is_told(root):
+    """A builder copies files with their times."""
+    found = {path: int(path.lstat().st_mtime) for path in [root, *root.rglob("*")]}
+    assert set(found.values()) == {int(EPOCH)}, found
+
+
 def test_a_program_that_the_base_cannot_run_is_refused(tmp_path):
     """curl needs libcurl."""
     refused = script("layout", shutil.which("curl"), tmp_path / "root", check=False)
