@@ -155,9 +155,7 @@ pub fn alone(
     let (bucket, prefix) = objects(&args.objects)?;
     let runtime = app::runtime().map_err(|error| CommandError::Failed(error.to_string()))?;
     runtime.block_on(async {
-        let cx = app::operator(config)
-            .await
-            .map_err(|error| CommandError::Usage(with_causes(&error)))?;
+        let cx = app::operator(config).await?;
         work(&Arc::new(cx), bucket, prefix).await
     })
 }

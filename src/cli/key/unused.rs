@@ -60,9 +60,14 @@ pub(super) fn check(
         ));
     }
     app::runtime()?.block_on(async {
-        let cx = app::operator(config)
-            .await
-            .map_err(|error| configuration(with_causes(&error)))?;
+        let cx = app::operator(config).await.map_err(|error| {
+            let text = with_causes(&error);
+            if error.is_configuration() {
+                configuration(text)
+            } else {
+                unsure(text)
+            }
+        })?;
         let id = cx.keys.resolve(&key.key.id);
         let id = id.ok_or_else(|| configuration(format!("{} is not served", key.key.id)))?;
         let version = key.version;
