@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::auth::{AuthSettings, Authenticator};
+use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::clients::Clients;
 use crate::config::listen::TlsFiles;
@@ -30,7 +31,8 @@ use crate::server::admin::{self, Admin, Draining, Inside};
 use crate::server::tls::{self, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::connections::Listener;
+use crate::telemetry::metrics::{Certificate, ChunkMemory, Metrics};
 use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
 use crate::upstream::client::{TrustError, tls_config};
@@ -38,6 +40,7 @@ use crate::upstream::credentials::CredentialsError;
 
 mod keys;
 mod rooms;
+mod series;
 mod upkeep;
 mod upstream;
 
@@ -60,6 +63,7 @@ pub struct App {
     keys: Arc<KeyService>,
     keyrings: Vec<Keyring>,
     metrics: Arc<Metrics>,
+    room: Arc<Room>,
 }
 
 /// Why a proxy does not start.
@@ -151,6 +155,10 @@ impl App {
         let tls = listener_tls(config.listen.tls.as_ref())?;
         let (rooms, keyrings) = Rooms::new(&config).await?;
         let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
+        let room = Arc::clone(&rooms.room);
+        if let Some(files) = &config.listen.tls {
+            series::tell_end(&metrics, Certificate::Listen, &files.certificate);
+        }
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
         let shared = Shared {
             rooms,
@@ -178,6 +186,7 @@ impl App {
             keys,
             keyrings,
             metrics,
+            room,
         })
     }
 
@@ -204,13 +213,24 @@ impl App {
         let not_ready = Arc::new(ArcSwap::from_pointee(None));
         let (end_admin, admin_ends) = watch::channel(());
         let admin = self.serve_admin(&draining, &not_ready, admin_ends);
+        let connections = self
+            .metrics
+            .connections(Listener::S3, self.limits.max_connections);
         let upkeep = tokio::spawn(upkeep(self.keys, self.keyrings, not_ready, self.metrics));
         let stop = async {
             stop.await;
             draining.begin();
             tracing::info!("draining");
         };
-        let cut = server::serve(self.listener, self.tls, self.limits, self.workers, stop).await;
+        let cut = server::serve(
+            self.listener,
+            self.tls,
+            self.limits,
+            self.workers,
+            connections,
+            stop,
+        )
+        .await;
         drop(self.threads);
         upkeep.abort();
         drop(end_admin);
@@ -230,6 +250,7 @@ impl App {
     ) -> tokio::task::JoinHandle<usize> {
         let inside = Surface {
             metrics: Arc::clone(&self.metrics),
+            room: Arc::clone(&self.room),
             not_ready: Arc::clone(not_ready),
             keys: Arc::clone(&self.keys),
         };
@@ -238,6 +259,9 @@ impl App {
             // An error is the other end being dropped: that is the signal.
             let _ = ends.changed().await;
         };
+        let connections = self
+            .metrics
+            .connections(Listener::Admin, admin::LIMITS.max_connections);
         let Some(listener) = self.admin_listener.take() else {
             return tokio::spawn(std::future::ready(0));
         };
@@ -246,6 +270,7 @@ impl App {
             None,
             admin::LIMITS,
             Worker::here(handler),
+            connections,
             stop,
         ))
     }
@@ -254,12 +279,19 @@ impl App {
 /// What the admin listener reaches.
 struct Surface {
     metrics: Arc<Metrics>,
+    room: Arc<Room>,
     not_ready: Arc<ArcSwap<Option<String>>>,
     keys: Arc<KeyService>,
 }
 
 impl Inside for Surface {
     fn metrics(&self) -> String {
+        for (of, taken) in [
+            (ChunkMemory::Open, self.room.opening()),
+            (ChunkMemory::Seal, self.room.sealing()),
+        ] {
+            self.metrics.chunk_memory(of, taken.bytes, taken.max);
+        }
         self.metrics.render()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::keys::key_service;
 use super::upkeep::Keyring;
 use super::upstream::UpstreamPlan;
-use super::{StartError, new_metrics, now};
+use super::{StartError, new_metrics, now, series};
 use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::crypto::BulkCipherName;
@@ -38,7 +38,7 @@ pub(super) struct Rooms {
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
     sizes: KnownSizes,
-    room: Arc<Room>,
+    pub(super) room: Arc<Room>,
     pub(super) settings: Settings,
 }
 
@@ -46,6 +46,7 @@ impl Rooms {
     /// Builds them and tests every key.
     pub(super) async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
         let metrics = new_metrics()?;
+        series::begin(&metrics, &config.keys);
         let (keys, keyrings) = key_service(&config.keys, &metrics).await?;
         let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
         let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;

@@ -188,7 +188,24 @@ impl AuthError {
         })
     }
 
-    /// A label for `s3seal_auth_failures_total{reason}`: one of a fixed set.
+    /// Every [`Self::reason`] there is.
+    pub const REASONS: [&str; 13] = [
+        "conflict",
+        "content_sha256",
+        "expired",
+        "malformed",
+        "multiple_mechanisms",
+        "region",
+        "repeated_header",
+        "session_token",
+        "signature",
+        "skew",
+        "unknown_access_key",
+        "unsigned_headers",
+        "unsupported",
+    ];
+
+    /// A label for `s3seal_auth_failures_total{reason}`: one of [`Self::REASONS`].
     pub fn reason(&self) -> &'static str {
         match self {
             Self::ConflictingParameter { .. } | Self::HostConflict => "conflict",

@@ -19,6 +19,17 @@ use crate::format::CHUNK_LEN;
 pub struct Room {
     opening: Arc<Semaphore>,
     sealing: Arc<Semaphore>,
+    /// Of each half, in units of [`CHUNK_LEN`].
+    units: usize,
+}
+
+/// What is taken of one half, and all of it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Held by requests, or set aside for one that waits for more.
+    pub bytes: usize,
+    /// There is no more.
+    pub max: usize,
 }
 
 /// A request's share of it, given back when it is dropped.
@@ -38,15 +49,33 @@ impl Share {
 impl Room {
     /// Room of `bytes` in all; at least [`Self::LEN_MIN`], or the largest chunks would never fit.
     pub fn new(bytes: usize) -> Self {
-        let half = || Arc::new(Semaphore::new(bytes.max(Self::LEN_MIN) / 2 / CHUNK_LEN));
+        let units = bytes.max(Self::LEN_MIN) / 2 / CHUNK_LEN;
         Self {
-            opening: half(),
-            sealing: half(),
+            opening: Arc::new(Semaphore::new(units)),
+            sealing: Arc::new(Semaphore::new(units)),
+            units,
         }
     }
 
     /// What the largest chunks of one request in either direction need.
     pub const LEN_MIN: usize = 2 * HELD * (8 << 20);
+
+    /// What is taken of the half for opening.
+    pub fn opening(&self) -> Taken {
+        self.taken(&self.opening)
+    }
+
+    /// What is taken of the half for sealing.
+    pub fn sealing(&self) -> Taken {
+        self.taken(&self.sealing)
+    }
+
+    fn taken(&self, half: &Semaphore) -> Taken {
+        Taken {
+            bytes: self.units.saturating_sub(half.available_permits()) * CHUNK_LEN,
+            max: self.units * CHUNK_LEN,
+        }
+    }
 
     /// Waits for room to open chunks of this length; `None` if there is none for long.
     pub async fn to_open(&self, chunk_len: usize) -> Option<Share> {
@@ -131,6 +160,19 @@ mod tests {
         assert!(room.to_open_whole(CHUNK_LEN).now_or_never().is_some());
         drop(first);
         assert!(room.to_open_whole(half).now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_told() {
+        let room = Room::new(0);
+        let max = Room::LEN_MIN / 2;
+        assert_eq!(room.opening(), Taken { bytes: 0, max });
+        let held = room.to_seal(2 * CHUNK_LEN).await.unwrap();
+        let bytes = 6 * CHUNK_LEN;
+        assert_eq!(room.sealing(), Taken { bytes, max });
+        assert_eq!(room.opening(), Taken { bytes: 0, max });
+        drop(held);
+        assert_eq!(room.sealing(), Taken { bytes: 0, max });
     }
 
     #[tokio::test]

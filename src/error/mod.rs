@@ -176,7 +176,18 @@ pub enum StoredError {
 }
 
 impl StoredError {
-    /// Bounded metric label.
+    /// Every [`Self::kind`] there is.
+    pub const KINDS: [&str; 7] = [
+        "body",
+        "header",
+        "metadata",
+        "plaintext",
+        "policy",
+        "size",
+        "unwrap",
+    ];
+
+    /// Metric label: one of [`Self::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Plaintext => "plaintext",

@@ -135,7 +135,20 @@ pub enum Outage {
 }
 
 impl KeyError {
-    /// The metric label for this outcome; success is `"ok"`.
+    /// Every [`Self::outcome`] there is.
+    pub const OUTCOMES: [&str; 9] = [
+        "context_mismatch",
+        "denied",
+        "destroyed",
+        "disabled",
+        "malformed",
+        "not_found",
+        "throttled",
+        "timeout",
+        "unavailable",
+    ];
+
+    /// The metric label for this outcome, one of [`Self::OUTCOMES`]; success is `"ok"`.
     pub fn outcome(self) -> &'static str {
         match self {
             Self::ContextMismatch => "context_mismatch",

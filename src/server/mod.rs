@@ -31,6 +31,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::Listen;
+use crate::telemetry::metrics::connections::{Connections, Open, Refused};
 use io::Guarded;
 use pace::{Overdue, Pace};
 use workers::Worker;
@@ -99,6 +100,7 @@ pub async fn serve<H: Handler>(
     tls: Option<Arc<ServerConfig>>,
     limits: Limits,
     workers: Vec<Worker<H>>,
+    connections: Connections,
     stop: impl Future<Output = ()> + Send,
 ) -> usize {
     let server = |worker: Worker<H>| {
@@ -107,15 +109,21 @@ pub async fn serve<H: Handler>(
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
             limits,
+            connections: connections.clone(),
             handler: worker.handler,
         };
         (worker.runtime, Arc::new(server))
     };
     let servers: Vec<_> = workers.into_iter().map(server).collect();
+    let door = Door {
+        listener,
+        slots: Arc::new(Semaphore::new(limits.max_connections)),
+        connections,
+    };
     let drain = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
-    accept_until(stop, &listener, &servers, limits, &drain, &mut tasks).await;
-    drop(listener);
+    accept_until(stop, &door, &servers, &drain, &mut tasks).await;
+    drop(door);
 
     let finish = async {
         drain.shutdown().await;
@@ -142,24 +150,30 @@ struct Server<H> {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     limits: Limits,
+    connections: Connections,
     handler: Arc<H>,
+}
+
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+    connections: Connections,
 }
 
 async fn accept_until<H: Handler>(
     stop: impl Future<Output = ()>,
-    listener: &TcpListener,
+    door: &Door,
     servers: &[(Handle, Arc<Server<H>>)],
-    limits: Limits,
     drain: &GracefulShutdown,
     tasks: &mut JoinSet<()>,
 ) {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => return,
             Some(ended) = tasks.join_next() => report(ended),
-            accepted = accept(listener, &slots) => {
+            accepted = door.accept() => {
                 let idlest = servers.iter().min_by_key(|(_, server)| Arc::strong_count(server));
                 if let (Some(accepted), Some((runtime, server))) = (accepted, idlest) {
                     let server = Arc::clone(server);
@@ -175,31 +189,41 @@ struct Accepted {
     stream: std::net::TcpStream,
     peer: SocketAddr,
     slot: OwnedSemaphorePermit,
+    open: Open,
 }
 
-/// The next connection, once there is room for it. `None` if it was gone before it was accepted.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => Some(Accepted {
-            stream: stream.into_std().ok()?,
-            peer,
-            slot,
-        }),
-        Err(error) if is_of_connection(&error) => None,
-        Err(error) => {
-            // Out of file descriptors, most likely: they come back as connections end.
-            tracing::error!(%error, "cannot accept connections");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
+impl Door {
+    /// The next connection, once there is room for it. `None` if it was gone before it was accepted.
+    async fn accept(&self) -> Option<Accepted> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, peer)) => Some(Accepted {
+                stream: stream.into_std().ok()?,
+                peer,
+                slot,
+                open: self.connections.opened(),
+            }),
+            Err(error) if is_of_connection(&error) => None,
+            Err(error) => {
+                self.connections.refused(Refused::Accept);
+                // Out of file descriptors, most likely: they come back as connections end.
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
+            }
         }
     }
 }
 
 impl<H: Handler> Server<H> {
     async fn connection(self: Arc<Self>, accepted: Accepted, drain: Watcher) {
-        let Accepted { stream, peer, slot } = accepted;
-        let _slot = slot;
+        let Accepted {
+            stream,
+            peer,
+            slot,
+            open,
+        } = accepted;
+        let _until_it_ends = (slot, open);
         let (Ok(local), Ok(stream)) = (stream.local_addr(), TcpStream::from_std(stream)) else {
             return;
         };
@@ -240,10 +264,12 @@ impl<H: Handler> Server<H> {
                 }
                 Ok(Ok(stream)) => self.serve_http1(stream, connection, drain).await,
                 Ok(Err(error)) => {
+                    self.connections.refused(Refused::Handshake);
                     tracing::debug!(%error, %peer, "TLS handshake failed");
                     return false;
                 }
                 Err(_) => {
+                    self.connections.refused(Refused::Handshake);
                     tracing::debug!(%peer, "TLS handshake took too long");
                     return false;
                 }

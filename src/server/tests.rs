@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::connections::Listener;
 
 mod admin;
 mod tls;
@@ -128,6 +130,7 @@ struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<usize>,
+    metrics: Metrics,
 }
 
 async fn start(tls: Option<Arc<ServerConfig>>, limits: Limits) -> Running {
@@ -151,13 +154,16 @@ async fn start_on<H: Handler>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let ended = tokio::spawn(serve(listener, tls, limits, workers, async {
+    let metrics = Metrics::new(&prometheus::Registry::new(), []).unwrap();
+    let connections = metrics.connections(Listener::S3, limits.max_connections);
+    let ended = tokio::spawn(serve(listener, tls, limits, workers, connections, async {
         let _ = stopped.await;
     }));
     Running {
         address,
         stop,
         ended,
+        metrics,
     }
 }
 
@@ -171,6 +177,17 @@ impl Running {
         let mut stream = self.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
         read_all(&mut stream).await
+    }
+
+    /// Connections are counted by tasks that end a little after what the client sees.
+    async fn wait_for_metric(&self, line: &str) {
+        let shown = async {
+            while !self.metrics.render().contains(line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let shown = timeout(PATIENCE, shown).await;
+        assert!(shown.is_ok(), "{line}\n{}", self.metrics.render());
     }
 
     async fn stop(self) -> usize {
@@ -316,9 +333,12 @@ async fn connections_beyond_the_limit_wait() {
     let mut byte = [0];
     let early = timeout(Duration::from_millis(200), second.read(&mut byte)).await;
     assert!(early.is_err(), "served beyond the limit");
+    let open = "s3seal_connections{listener=\"s3\"} 1\n";
+    server.wait_for_metric(open).await;
     drop(first);
     let (answer, _) = read_all(&mut second).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    server.wait_for_metric(&open.replace('1', "0")).await;
 }
 
 #[tokio::test]

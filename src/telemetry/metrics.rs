@@ -3,37 +3,35 @@
 //! Labels are bounded: values come from the code or the configuration, never from a request. The
 //! manual's table (`src/manual/metrics.md`) is compared with ours by a test.
 
+pub mod connections;
+mod labels;
+mod operations;
+mod process;
+mod register;
 pub mod table;
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+pub use labels::{Certificate, ChunkMemory, Direction, KnownLabels, Limited};
+
+use connections::{Connections, Listener};
+use labels::RELOADED;
+use operations::{OperationSeries, StatusClass};
+use process::Process;
+use register::{counter, counters, gauge, gauges, histograms};
 use table::{
-    AUTH_FAILURES, BUILD_INFO, BYTES, Description, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES,
-    KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE,
-    KEY_REQUESTS, KEY_SECONDS, KEYRING_FAILURES, Kind, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
-    REQUESTS_IN_FLIGHT, S3EC_READS, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
+    AUTH_FAILURES, BUILD_INFO, BYTES, CERTIFICATE_NOT_AFTER, CHUNK_MEMORY, CHUNK_MEMORY_MAX,
+    CONFIG_RELOADS, CONFIG_STALE, CONNECTIONS, CONNECTIONS_MAX, CONNECTIONS_REFUSED,
+    FIRST_BYTE_SECONDS, INTEGRITY_FAILURES, KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS,
+    KEY_CACHE_MISSES, KEY_CACHE_STALE, KEY_REQUESTS, KEY_SECONDS, KEYRING_FAILURES,
+    LIMITED_REQUESTS, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, S3EC_READS,
+    UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
-
-/// Which way body bytes went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From a client to us.
-    ClientIn,
-    /// From us to a client.
-    ClientOut,
-    /// From the upstream to us.
-    UpstreamIn,
-    /// From us to the upstream.
-    UpstreamOut,
-}
 
 /// All metrics. Methods are cheap: labels that requests use are resolved once.
 pub struct Metrics {
@@ -58,6 +56,14 @@ pub struct Metrics {
     keyring_failures: IntCounter,
     plaintext_reads: IntCounter,
     s3ec_reads: IntCounter,
+    connections: [(Listener, Connections); 2],
+    connections_max: IntGaugeVec,
+    limited: IntCounterVec,
+    chunk_memory: IntGaugeVec,
+    chunk_memory_max: IntGaugeVec,
+    certificates: IntGaugeVec,
+    config_reloads: IntCounterVec,
+    config_stale: IntGauge,
 }
 
 /// Counts a request as in flight for as long as it lives.
@@ -77,7 +83,10 @@ impl Metrics {
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        Ok(Self {
+        registry.register(Box::new(Process::new()?))?;
+        let connections = gauges(registry, &CONNECTIONS)?;
+        let connections_refused = counters(registry, &CONNECTIONS_REFUSED)?;
+        let metrics = Self {
             requests: counters(registry, &REQUESTS)?,
             request_seconds: histograms(registry, &REQUEST_SECONDS)?,
             first_byte_seconds: histograms(registry, &FIRST_BYTE_SECONDS)?,
@@ -101,8 +110,55 @@ impl Metrics {
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
             s3ec_reads: counter(registry, &S3EC_READS)?,
+            connections: connections::all(&connections, &connections_refused),
+            connections_max: gauges(registry, &CONNECTIONS_MAX)?,
+            limited: counters(registry, &LIMITED_REQUESTS)?,
+            chunk_memory: gauges(registry, &CHUNK_MEMORY)?,
+            chunk_memory_max: gauges(registry, &CHUNK_MEMORY_MAX)?,
+            certificates: gauges(registry, &CERTIFICATE_NOT_AFTER)?,
+            config_reloads: counters(registry, &CONFIG_RELOADS)?,
+            config_stale: gauge(registry, &CONFIG_STALE)?,
             registry: registry.clone(),
-        })
+        };
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// What needs no knowledge of other rooms begins at 0.
+    fn begin(&self) {
+        for limit in Limited::ALL {
+            self.limited.with_label_values(&[limit.name()]);
+        }
+        for outcome in RELOADED {
+            self.config_reloads.with_label_values(&[outcome]);
+        }
+        for operation in self.operations.keys() {
+            for class in StatusClass::WATCHED {
+                self.requests.with_label_values(&[operation, class.name()]);
+            }
+        }
+    }
+
+    /// Lets counters with these labels exist at 0. A counter that appears with its first event has
+    /// not risen in the eyes of Prometheus, and an alert would wait for the second.
+    pub fn begin_at_zero(&self, known: &KnownLabels<'_>) {
+        for (counters, labels) in [
+            (&self.auth_failures, known.auth_reasons),
+            (&self.integrity_failures, known.integrity_kinds),
+            (&self.upstream_errors, known.upstream_kinds),
+        ] {
+            for label in labels {
+                counters.with_label_values(&[label]);
+            }
+        }
+        for provider in known.providers {
+            for call in known.key_calls {
+                for outcome in known.key_outcomes {
+                    let labels = [provider, call, outcome];
+                    self.key_requests.with_label_values(&labels);
+                }
+            }
+        }
     }
 
     /// Everything in the registry, in Prometheus' text format.
@@ -249,65 +305,60 @@ impl Metrics {
     pub fn s3ec_read(&self) {
         self.s3ec_reads.inc();
     }
+
+    /// The counts of a listener that serves at most `max` connections at once.
+    pub fn connections(&self, listener: Listener, max: usize) -> Connections {
+        self.connections_max
+            .with_label_values(&[listener.name()])
+            .set(i64::try_from(max).unwrap_or(i64::MAX));
+        let [(first, of_first), (_, of_second)] = &self.connections;
+        let counts = if listener == *first {
+            of_first
+        } else {
+            of_second
+        };
+        counts.clone()
+    }
+
+    /// A request was refused because its client exceeded a limit of its own.
+    pub fn limited(&self, limit: Limited) {
+        self.limited.with_label_values(&[limit.name()]).inc();
+    }
+
+    /// How many bytes requests hold or wait for, of how many.
+    pub fn chunk_memory(&self, of: ChunkMemory, bytes: usize, max: usize) {
+        let gauge = |gauges: &IntGaugeVec, bytes| {
+            gauges
+                .with_label_values(&[of.name()])
+                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        };
+        gauge(&self.chunk_memory, bytes);
+        gauge(&self.chunk_memory_max, max);
+    }
+
+    /// When a certificate in use ends, in unix time: told at start and whenever another one is
+    /// taken over.
+    pub fn certificate_not_after(&self, certificate: Certificate, unix_seconds: i64) {
+        self.certificates
+            .with_label_values(&[certificate.name()])
+            .set(unix_seconds);
+    }
+
+    /// Changed files were taken over, all of them, or what was read before stays in use.
+    ///
+    /// Several files that changed together are one attempt: the last call says whether anything is
+    /// stale.
+    pub fn config_reloaded(&self, ok: bool) {
+        let [good, bad] = RELOADED;
+        let outcome = if ok { good } else { bad };
+        self.config_reloads.with_label_values(&[outcome]).inc();
+        self.config_stale.set(i64::from(!ok));
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// Series of one operation, each made when it is first needed: no empty ones are exported.
-#[derive(Default)]
-struct OperationSeries {
-    requests: [OnceLock<IntCounter>; 5],
-    seconds: OnceLock<Histogram>,
-    first_byte: OnceLock<Histogram>,
-    upstream: OnceLock<Histogram>,
-}
-
-impl OperationSeries {
-    fn requests(&self, class: StatusClass) -> &OnceLock<IntCounter> {
-        let [informational, success, redirect, client, server] = &self.requests;
-        match class {
-            StatusClass::Informational => informational,
-            StatusClass::Success => success,
-            StatusClass::Redirect => redirect,
-            StatusClass::ClientError => client,
-            StatusClass::ServerError => server,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum StatusClass {
-    Informational,
-    Success,
-    Redirect,
-    ClientError,
-    ServerError,
-}
-
-impl StatusClass {
-    /// Anything that is no status counts as our error.
-    fn of(status: u16) -> Self {
-        match status {
-            100..200 => Self::Informational,
-            200..300 => Self::Success,
-            300..400 => Self::Redirect,
-            400..500 => Self::ClientError,
-            _ => Self::ServerError,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Informational => "1xx",
-            Self::Success => "2xx",
-            Self::Redirect => "3xx",
-            Self::ClientError => "4xx",
-            Self::ServerError => "5xx",
-        }
     }
 }
 
@@ -327,45 +378,6 @@ impl Bytes {
             upstream_out: counters.with_label_values(&["upstream_out"]),
         }
     }
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> prometheus::Result<C> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn options(metric: &Description) -> Opts {
-    Opts::new(metric.name, metric.help)
-}
-
-fn counter(registry: &Registry, metric: &Description) -> prometheus::Result<IntCounter> {
-    register(registry, IntCounter::with_opts(options(metric))?)
-}
-
-fn counters(registry: &Registry, metric: &Description) -> prometheus::Result<IntCounterVec> {
-    register(
-        registry,
-        IntCounterVec::new(options(metric), metric.labels)?,
-    )
-}
-
-fn gauge(registry: &Registry, metric: &Description) -> prometheus::Result<IntGauge> {
-    register(registry, IntGauge::with_opts(options(metric))?)
-}
-
-fn gauges(registry: &Registry, metric: &Description) -> prometheus::Result<IntGaugeVec> {
-    register(registry, IntGaugeVec::new(options(metric), metric.labels)?)
-}
-
-fn histograms(registry: &Registry, metric: &Description) -> prometheus::Result<HistogramVec> {
-    let mut options = HistogramOpts::from(options(metric));
-    if let Kind::Histogram(buckets) = metric.kind {
-        options = options.buckets(buckets.to_vec());
-    }
-    register(registry, HistogramVec::new(options, metric.labels)?)
 }
 
 #[cfg(test)]

@@ -106,7 +106,18 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Bounded metric label.
+    /// Every [`Self::kind`] there is.
+    pub const KINDS: [&str; 7] = [
+        "broken",
+        "connect",
+        "credentials",
+        "redirect",
+        "refused",
+        "sign",
+        "timeout",
+    ];
+
+    /// Metric label: one of [`Self::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",

@@ -249,6 +249,15 @@ async fn a_slow_handshake_holds_up_nobody_and_is_cut() {
     let (answer, _) = read_all(&mut slow).await;
     assert!(answer.is_empty());
     assert!(started.elapsed() >= limits.tls_handshake_timeout);
+    let cut = "s3seal_connections_refused_total{listener=\"s3\",reason=\"handshake\"} 1\n";
+    server.wait_for_metric(cut).await;
+    server
+        .connect()
+        .await
+        .write_all(b"GET / HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    server.wait_for_metric(&cut.replace(" 1\n", " 2\n")).await;
 }
 
 #[test]

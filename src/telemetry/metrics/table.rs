@@ -1,5 +1,7 @@
 //! The table of metrics: what each is called and means.
 
+use super::process;
+
 /// What is known about a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Description {
@@ -36,7 +38,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 20] = [
+pub const ALL: [Description; 35] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -56,7 +58,22 @@ pub const ALL: [Description; 20] = [
     KEYRING_FAILURES,
     PLAINTEXT_READS,
     S3EC_READS,
+    CONNECTIONS,
+    CONNECTIONS_MAX,
+    CONNECTIONS_REFUSED,
+    LIMITED_REQUESTS,
+    CHUNK_MEMORY,
+    CHUNK_MEMORY_MAX,
+    CERTIFICATE_NOT_AFTER,
+    CONFIG_RELOADS,
+    CONFIG_STALE,
     BUILD_INFO,
+    process::CPU_SECONDS,
+    process::RESIDENT_MEMORY,
+    process::OPEN_FDS,
+    process::MAX_FDS,
+    process::THREADS,
+    process::START_TIME,
 ];
 
 /// Requests: from an answer out of memory to a large object over a slow line.
@@ -218,6 +235,78 @@ pub(super) const S3EC_READS: Description = Description {
     help: "Objects served that the Amazon S3 Encryption Client wrote, as s3_encryption_client allows",
     labels: &[],
     unit: "objects",
+    stability: Stability::Stable,
+};
+pub(super) const CONNECTIONS: Description = Description {
+    name: "s3seal_connections",
+    kind: Kind::Gauge,
+    help: "Open connections of clients, by listener",
+    labels: &["listener"],
+    unit: "connections",
+    stability: Stability::Stable,
+};
+pub(super) const CONNECTIONS_MAX: Description = Description {
+    name: "s3seal_connections_max",
+    kind: Kind::Gauge,
+    help: "Connections that a listener serves at once; more wait",
+    labels: &["listener"],
+    unit: "connections",
+    stability: Stability::Stable,
+};
+pub(super) const CONNECTIONS_REFUSED: Description = Description {
+    name: "s3seal_connections_refused_total",
+    kind: Kind::Counter,
+    help: "Connections that ended before a request could be sent, by listener and reason",
+    labels: &["listener", "reason"],
+    unit: "connections",
+    stability: Stability::Stable,
+};
+pub(super) const LIMITED_REQUESTS: Description = Description {
+    name: "s3seal_limited_requests_total",
+    kind: Kind::Counter,
+    help: "Requests refused because a client exceeded a limit of its own, by limit",
+    labels: &["reason"],
+    unit: "requests",
+    stability: Stability::Stable,
+};
+pub(super) const CHUNK_MEMORY: Description = Description {
+    name: "s3seal_chunk_memory_bytes",
+    kind: Kind::Gauge,
+    help: "Memory that requests hold or wait for in crypto.chunk_memory_mib, by what it is for",
+    labels: &["use"],
+    unit: "bytes",
+    stability: Stability::Stable,
+};
+pub(super) const CHUNK_MEMORY_MAX: Description = Description {
+    name: "s3seal_chunk_memory_max_bytes",
+    kind: Kind::Gauge,
+    help: "Memory that requests can hold, by what it is for: each a half of crypto.chunk_memory_mib",
+    labels: &["use"],
+    unit: "bytes",
+    stability: Stability::Stable,
+};
+pub(super) const CERTIFICATE_NOT_AFTER: Description = Description {
+    name: "s3seal_certificate_not_after_seconds",
+    kind: Kind::Gauge,
+    help: "Unix time at which a certificate in use ends",
+    labels: &["certificate"],
+    unit: "seconds",
+    stability: Stability::Stable,
+};
+pub(super) const CONFIG_RELOADS: Description = Description {
+    name: "s3seal_config_reloads_total",
+    kind: Kind::Counter,
+    help: "Attempts to take over changed files, by outcome",
+    labels: &["outcome"],
+    unit: "attempts",
+    stability: Stability::Stable,
+};
+pub(super) const CONFIG_STALE: Description = Description {
+    name: "s3seal_config_stale",
+    kind: Kind::Gauge,
+    help: "1 while a changed file could not be taken over, and what was read before is in use",
+    labels: &[],
+    unit: "1",
     stability: Stability::Stable,
 };
 pub(super) const BUILD_INFO: Description = Description {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{ALL, KEY_BUCKETS, REQUEST_BUCKETS, Stability};
+use super::connections::Refused;
+use super::table::{ALL, Description, KEY_BUCKETS, Kind, REQUEST_BUCKETS, Stability};
 use super::*;
 
 const MANUAL: &str = include_str!("../../manual/metrics.md");
@@ -32,6 +33,12 @@ fn used() -> Metrics {
     metrics.key_breakers_open("transit", 1);
     metrics.plaintext_read();
     metrics.s3ec_read();
+    metrics.connections(Listener::S3, 1024);
+    metrics.limited(Limited::Bandwidth);
+    metrics.chunk_memory(ChunkMemory::Seal, 1 << 20, 1 << 30);
+    metrics.certificate_not_after(Certificate::Listen, 1_900_000_000);
+    metrics.config_reloaded(true);
+    metrics.config_reloaded(false);
     metrics
 }
 
@@ -65,6 +72,16 @@ fn what_is_counted_is_rendered() {
         "s3seal_key_breakers_open{provider=\"transit\"} 1",
         "s3seal_plaintext_reads_total 1",
         "s3seal_s3_encryption_client_reads_total 1",
+        "s3seal_connections_max{listener=\"s3\"} 1024",
+        "s3seal_connections_refused_total{listener=\"admin\",reason=\"accept\"} 0",
+        "s3seal_limited_requests_total{reason=\"bandwidth\"} 1",
+        "s3seal_limited_requests_total{reason=\"rate\"} 0",
+        "s3seal_chunk_memory_bytes{use=\"seal\"} 1048576",
+        "s3seal_chunk_memory_max_bytes{use=\"seal\"} 1073741824",
+        "s3seal_certificate_not_after_seconds{certificate=\"listen\"} 1900000000",
+        "s3seal_config_reloads_total{outcome=\"ok\"} 1",
+        "s3seal_config_reloads_total{outcome=\"failed\"} 1",
+        "s3seal_config_stale 1",
         &format!("s3seal_build_info{{version=\"{version}\"}} 1"),
     ] {
         assert!(
@@ -90,9 +107,72 @@ fn the_table_names_what_is_registered() {
 }
 
 #[test]
+fn connections_are_open_until_they_end() {
+    let metrics = Metrics::new(&Registry::new(), []).unwrap();
+    let clients = metrics.connections(Listener::S3, 8);
+    let [_one, other] = [clients.opened(), clients.opened()];
+    let _admin = metrics.connections(Listener::Admin, 4).opened();
+    drop(other);
+    clients.refused(Refused::Accept);
+    let text = metrics.render();
+    for line in [
+        "s3seal_connections{listener=\"s3\"} 1\n",
+        "s3seal_connections{listener=\"admin\"} 1\n",
+        "s3seal_connections_max{listener=\"admin\"} 4\n",
+        "s3seal_connections_refused_total{listener=\"s3\",reason=\"accept\"} 1\n",
+        "s3seal_connections_refused_total{listener=\"s3\",reason=\"handshake\"} 0\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+}
+
+#[test]
+fn a_reload_that_works_ends_what_is_stale() {
+    let metrics = Metrics::new(&Registry::new(), []).unwrap();
+    let is_stale = || metrics.render().contains("\ns3seal_config_stale 1\n");
+    assert!(!is_stale());
+    metrics.config_reloaded(false);
+    assert!(is_stale());
+    metrics.config_reloaded(true);
+    assert!(!is_stale());
+}
+
+#[test]
+fn what_is_known_begins_at_zero() {
+    let metrics = Metrics::new(&Registry::new(), ["GetObject"]).unwrap();
+    metrics.begin_at_zero(&KnownLabels {
+        auth_reasons: &["signature"],
+        integrity_kinds: &["header"],
+        upstream_kinds: &["connect"],
+        providers: &["local", "transit"],
+        key_calls: &["unwrap"],
+        key_outcomes: &["ok", "denied"],
+    });
+    let text = metrics.render();
+    for series in [
+        "s3seal_requests_total{operation=\"GetObject\",status_class=\"5xx\"}",
+        "s3seal_auth_failures_total{reason=\"signature\"}",
+        "s3seal_integrity_failures_total{kind=\"header\"}",
+        "s3seal_upstream_errors_total{kind=\"connect\"}",
+        "s3seal_key_requests_total{call=\"unwrap\",outcome=\"denied\",provider=\"transit\"}",
+        "s3seal_limited_requests_total{reason=\"concurrency\"}",
+        "s3seal_config_reloads_total{outcome=\"failed\"}",
+    ] {
+        assert!(
+            text.contains(&format!("\n{series} 0\n")),
+            "{series}\n{text}"
+        );
+    }
+}
+
+#[test]
 fn names_say_their_unit() {
     for metric in ALL {
-        assert!(metric.name.starts_with("s3seal_"), "{}", metric.name);
+        let prefixes = ["s3seal_", "process_"];
+        let is_ours = prefixes
+            .iter()
+            .any(|prefix| metric.name.starts_with(prefix));
+        assert!(is_ours, "{}", metric.name);
         let is_counter = metric.kind == Kind::Counter;
         assert_eq!(
             metric.name.ends_with("_total"),
@@ -101,12 +181,8 @@ fn names_say_their_unit() {
             metric.name
         );
         let is_duration = metric.unit == "seconds";
-        assert_eq!(
-            metric.name.ends_with("_seconds"),
-            is_duration,
-            "{}",
-            metric.name
-        );
+        let name = metric.name.trim_end_matches("_total");
+        assert_eq!(name.ends_with("_seconds"), is_duration, "{}", metric.name);
     }
 }
 
