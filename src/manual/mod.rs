@@ -7,6 +7,7 @@
 //! | [`operations`] | running it, keys, failures |
 //! | [`keys`] | the hierarchy of keys, providers, caches, and who may open what |
 //! | [`metrics`] | every metric, its labels, and what to watch |
+//! | [`runbook`] | one section for each alert: what it means, what to look at, what to do |
 //! | [`clients`] | settings for aws cli, boto3, s5cmd, rclone, s3cmd |
 //! | [`performance`] | how speed and memory are measured |
 //! | [`past_failures`] | how programs of this kind failed, and what guards against it here |
@@ -33,6 +34,7 @@ pub mod threat_model {
 
 pub mod operations {
     //! [clients]: super::clients
+    //! [runbook]: super::runbook
     //! [semantics]: super::semantics
     //! [threat_model]: super::threat_model
     #![doc = include_str!("operations.md")]
@@ -44,6 +46,11 @@ pub mod keys {
 
 pub mod metrics {
     #![doc = include_str!("metrics.md")]
+}
+
+pub mod runbook {
+    //! [operations]: super::operations
+    #![doc = include_str!("runbook.md")]
 }
 
 pub mod clients {
