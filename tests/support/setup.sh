@@ -57,6 +57,9 @@ install_ceph() { install_debian ceph-mon ceph-osd radosgw ceph-common; }
 # A PKCS#11 token in software.
 install_hsm() { install_debian softhsm2; }
 
+# Prometheus and promtool.
+install_prometheus() { install_debian prometheus; }
+
 install_test_tools() {
     if ! command -v curl >/dev/null || ! command -v openssl >/dev/null; then
         install_debian curl openssl ca-certificates
@@ -69,6 +72,7 @@ install_clients() {
     install_test_tools
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
     install_debian restic docker-registry s3cmd s3fs
+    install_prometheus
     install_node_clients
     install_s3ec
     build_rust_client
