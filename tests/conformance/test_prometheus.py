@@ -80,7 +80,7 @@ def watched(home, upstreams, tls):
     ).start()
     began = time.time()
     try:
-        with prometheus(folder, proxy) as address:
+        with Prometheus(folder, proxy) as address:
             trouble(proxy.endpoint, upstream, sealed, migrating)
             yield Watched(proxy, address, began)
     finally:
@@ -131,7 +131,7 @@ keys = ["of-bao"]
 """
 
 
-class prometheus:
+class Prometheus:
     """A Prometheus that scrapes the proxy and evaluates its rules every second."""
 
     def __init__(self, folder, proxy):
