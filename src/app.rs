@@ -28,7 +28,7 @@ use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
 use crate::server::admin::{self, Admin, Draining, Inside};
-use crate::server::tls::{self, TlsError};
+use crate::server::tls::{self, Greeting, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
 use crate::telemetry::metrics::connections::Listener;
@@ -222,9 +222,10 @@ impl App {
             draining.begin();
             tracing::info!("draining");
         };
+        let tls = self.tls.map(Greeting::from);
         let cut = server::serve(
             self.listener,
-            self.tls,
+            tls,
             self.limits,
             self.workers,
             connections,
@@ -394,7 +395,7 @@ pub async fn shutdown_signal() {
 
 fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     files
-        .map(|files| tls::server_config(&files.certificate, &files.private_key))
+        .map(|files| tls::server_config(&files.certificate, &files.private_key, None))
         .transpose()
 }
 

@@ -17,7 +17,7 @@
 //! | 3 | `error`, `telemetry` | every failure as an S3 error; metrics and logs |
 //! | 4 | `ops`, `bulk` | one file per operation that is not a plain forward; commands that walk a prefix |
 //! | 5 | `proxy` | one request through the house |
-//! | 6 | `server`, `app`, `cli`, `dev` | sockets, composition root, commands |
+//! | 6 | `server`, `webhook`, `app`, `cli`, `dev` | sockets, the admission webhook of Kubernetes, composition root, commands |
 //!
 //! `config` is plain data: each room reads its own part of it.
 //!
@@ -69,3 +69,5 @@ pub mod server;
 pub mod telemetry;
 #[cfg(feature = "proxy")]
 pub mod upstream;
+#[cfg(feature = "proxy")]
+pub mod webhook;

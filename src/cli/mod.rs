@@ -11,6 +11,7 @@ pub mod rewrap;
 pub mod serve;
 pub mod usage;
 pub mod verify;
+pub mod webhook;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Verify(verify::Args),
     /// Decrypt a stored object offline, without proxy or S3
     Open(open::Args),
+    /// Give pods of Kubernetes the sidecar that they ask for: a mutating admission webhook
+    Webhook(webhook::Args),
     /// Print shell completions
     Completions {
         /// For this shell
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         Command::Verify(args) => verify::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Open(args) => open::run(&args),
+        Command::Webhook(args) => webhook::run(args),
         Command::Completions { shell } => {
             let mut completions = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "s3seal", &mut completions);

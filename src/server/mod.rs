@@ -23,17 +23,16 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::Listen;
 use crate::telemetry::metrics::connections::{Connections, Open, Refused};
 use io::Guarded;
 use pace::{Overdue, Pace};
+use tls::Greeting;
 use workers::Worker;
 
 /// Answers requests. One instance serves all connections of a worker.
@@ -97,7 +96,7 @@ impl From<&Listen> for Limits {
 /// Each connection goes to the worker that has the fewest. Returns how many had to be cut.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Greeting>,
     limits: Limits,
     workers: Vec<Worker<H>>,
     connections: Connections,
@@ -105,7 +104,7 @@ pub async fn serve<H: Handler>(
 ) -> usize {
     let server = |worker: Worker<H>| {
         let server = Server {
-            tls: tls.clone().map(TlsAcceptor::from),
+            tls: tls.clone(),
             http1: http1_builder(&limits),
             http2: http2_builder(&limits),
             limits,
@@ -146,7 +145,7 @@ pub async fn serve<H: Handler>(
 
 /// What all connections of a worker share; each of them holds it.
 struct Server<H> {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Greeting>,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     limits: Limits,
@@ -249,8 +248,8 @@ impl<H: Handler> Server<H> {
     async fn speak(&self, stream: Guarded, connection: Connection, drain: Watcher) -> bool {
         let peer = connection.peer;
         let written = stream.written();
-        let ended = if let Some(acceptor) = &self.tls {
-            let handshake = acceptor.accept(stream);
+        let ended = if let Some(greeting) = &self.tls {
+            let handshake = greeting.acceptor().accept(stream);
             match tokio::time::timeout(self.limits.tls_handshake_timeout, handshake).await {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
                     let served = self.serve_http2(stream, &written, connection, drain);

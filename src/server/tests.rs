@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -156,6 +157,7 @@ async fn start_on<H: Handler>(
     let (stop, stopped) = oneshot::channel::<()>();
     let metrics = Metrics::new(&prometheus::Registry::new(), []).unwrap();
     let connections = metrics.connections(Listener::S3, limits.max_connections);
+    let tls = tls.map(Greeting::from);
     let ended = tokio::spawn(serve(listener, tls, limits, workers, connections, async {
         let _ = stopped.await;
     }));

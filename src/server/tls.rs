@@ -1,13 +1,39 @@
-//! TLS of the S3 listener, from PEM files.
+//! TLS of a listener, from PEM files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+
+/// What a listener greets new connections with. It can be replaced while it serves: connections
+/// that are there stay as they are, and no session of before is resumed.
+#[derive(Clone, Debug)]
+pub struct Greeting(Arc<ArcSwap<ServerConfig>>);
+
+impl Greeting {
+    /// Greets new connections with something else.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.0.store(config);
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
+}
+
+impl From<Arc<ServerConfig>> for Greeting {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self(Arc::new(ArcSwap::new(config)))
+    }
+}
 
 /// Certificate and key cannot be used: the operator's to repair.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +78,14 @@ pub enum TlsError {
     },
 }
 
-/// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1).
+/// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1). With
+/// `client_ca`, who connects has to present a certificate that one of its authorities signed.
 ///
 /// TLS 1.2 and 1.3; HTTP/1.1, as S3 itself speaks, and HTTP/2 for clients that offer nothing else.
 pub fn server_config(
     certificate: &Path,
     private_key: &Path,
+    client_ca: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = read_chain(certificate)?;
     let key = read_key(private_key)?;
@@ -71,12 +99,14 @@ pub fn server_config(
             TlsError::Invalid { path, source }
         }
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(invalid)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(invalid)?;
+    let builder = match client_ca {
+        Some(path) => builder.with_client_cert_verifier(read_client_ca(path, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(invalid)?;
     // The server's order decides.
     config.alpn_protocols = vec![HTTP1.to_vec(), HTTP2.to_vec()];
     Ok(Arc::new(config))
@@ -94,6 +124,23 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| pem_error(path, error, PRIVATE_KEY))
+}
+
+fn read_client_ca(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let invalid = |source| TlsError::Invalid {
+        path: path.to_owned(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in read_chain(path)? {
+        roots.add(authority).map_err(invalid)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| invalid(rustls::Error::General(error.to_string())))
 }
 
 /// The errors' own texts may quote the file, which may hold a key: only their kind is told.

@@ -31,6 +31,12 @@ const ROOMS: &[(&str, &str)] = &[
               telemetry upstream"),
     // Sockets, and nothing of S3: what handles a request is a trait.
     ("server", "config::listen telemetry"),
+    // What pods get is decided without a socket, and knows nothing of S3.
+    ("webhook::profile", ""),
+    ("webhook::pod", ""),
+    ("webhook::patch", "webhook::pod webhook::profile"),
+    ("webhook::review", "webhook::patch webhook::pod webhook::profile"),
+    ("webhook", "server webhook::profile webhook::review"),
     ("proxy", "auth body config::clients config::glob error format ops s3 secret server telemetry"),
 ];
 
@@ -47,6 +53,10 @@ const PURE: &[&str] = &[
     "keys::types",
     "keys::wrap",
     "keys::policy",
+    "webhook::profile",
+    "webhook::pod",
+    "webhook::patch",
+    "webhook::review",
 ];
 
 const IMPURE_NAMES: &[&str] = &[

@@ -44,3 +44,4 @@ mod sizes;
 mod support;
 mod transparency;
 mod uploads;
+mod webhook;

@@ -33,7 +33,7 @@ fn certified() -> Certified {
 impl Certified {
     fn server(&self) -> Arc<ServerConfig> {
         let at = |name| self.folder.path().join(name);
-        tls::server_config(&at("tls.crt"), &at("tls.key")).unwrap()
+        tls::server_config(&at("tls.crt"), &at("tls.key"), None).unwrap()
     }
 
     async fn connect(
@@ -269,7 +269,7 @@ fn unusable_certificates_and_keys_are_named() {
     std::fs::write(at("empty"), "").unwrap();
     std::fs::write(at("torn"), "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n").unwrap();
     let refuse = |certificate: &str, key: &str| {
-        let error = tls::server_config(&at(certificate), &at(key))
+        let error = tls::server_config(&at(certificate), &at(key), None)
             .unwrap_err()
             .to_string();
         error.replace(&format!("{}/", certified.folder.path().display()), "")
