@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
+use super::answer::{only, text};
 use super::{Connection, Handler, Limits};
 
 /// What the admin listener shows of the process, and does to it. Nothing here may block.
@@ -127,21 +128,6 @@ pub const LIMITS: Limits = Limits {
     write_timeout: Duration::from_secs(10),
     drain: Duration::from_secs(1),
 };
-
-fn only(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("{methods}\n"));
-    let allowed = HeaderValue::from_static(methods);
-    refusal.headers_mut().insert(ALLOW, allowed);
-    refusal
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
 
 #[cfg(test)]
 mod tests {

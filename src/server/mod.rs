@@ -4,6 +4,7 @@
 //! first bytes would wait for them without a timeout, and S3 clients never need it.
 
 pub mod admin;
+pub mod answer;
 mod io;
 mod pace;
 pub mod tls;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::profile::Profiles;
 use super::review::{self, Decision, Malformed, Outcome};
+use crate::server::answer::{only, text};
 use crate::server::{Connection, Handler, Limits};
 
 /// Answers reviews with the profiles of the moment.
@@ -165,21 +166,6 @@ fn is_too_large(headers: &HeaderMap) -> bool {
     let announced = headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     announced.is_some_and(|length| length > MAX_BODY as u64)
-}
-
-fn only(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("{methods}\n"));
-    let allowed = HeaderValue::from_static(methods);
-    refusal.headers_mut().insert(ALLOW, allowed);
-    refusal
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
 }
 
 /// Limits of the listener: its callers are API servers.
