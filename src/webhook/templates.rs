@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_mounted_config_map_is_read_through_its_links() {
-        let folder = folder(&[("README", "none"), (".default.json.swp", "none")]);
+        let folder = folder(&[("README", "none"), (".draft.json", "none")]);
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("..2026_1")).unwrap();
         fs::write(at("..2026_1/default.json"), PROFILE).unwrap();
