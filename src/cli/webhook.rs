@@ -57,7 +57,7 @@ async fn serve(settings: Settings) -> Result<(), CommandError> {
     let webhook = Webhook::start(settings).await.map_err(|error| {
         let text = error.to_string();
         match error {
-            StartError::Bind { .. } => CommandError::Failed(text),
+            StartError::Bind { .. } | StartError::Counter(_) => CommandError::Failed(text),
             StartError::Templates(_) | StartError::Tls(_) => CommandError::Usage(text),
         }
     })?;

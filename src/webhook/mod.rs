@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use crate::server;
 use crate::server::tls::{Greeting, TlsError};
 use crate::server::workers::Worker;
+use crate::telemetry::metrics::connections::Connections;
 use listener::Reviewer;
 use profile::Profiles;
 use reload::{Certificate, CertificateFiles};
@@ -53,6 +54,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A counter that cannot be made: a bug.
+    #[error(transparent)]
+    Counter(#[from] prometheus::Error),
     /// The folder of the profiles, or one of them, cannot be used.
     #[error(transparent)]
     Templates(#[from] TemplatesError),
@@ -68,6 +72,7 @@ pub struct Webhook {
     greeting: Greeting,
     templates: PathBuf,
     profiles: Arc<ArcSwap<Profiles>>,
+    connections: Connections,
 }
 
 impl Webhook {
@@ -85,6 +90,7 @@ impl Webhook {
             greeting: Greeting::from(config),
             templates: settings.templates,
             profiles: Arc::new(ArcSwap::from_pointee(profiles)),
+            connections: Connections::unshown()?,
         })
     }
 
@@ -107,7 +113,15 @@ impl Webhook {
             tracing::info!("draining");
         };
         let (greeting, workers) = (Some(self.greeting), Worker::here(handler));
-        let cut = server::serve(self.listener, greeting, listener::LIMITS, workers, stop).await;
+        let cut = server::serve(
+            self.listener,
+            greeting,
+            listener::LIMITS,
+            workers,
+            self.connections,
+            stop,
+        )
+        .await;
         watching.abort();
         tracing::info!(cut, "stopped");
     }

@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("webhook::pod", ""),
     ("webhook::patch", "webhook::pod webhook::profile"),
     ("webhook::review", "webhook::patch webhook::pod webhook::profile"),
-    ("webhook", "server webhook::profile webhook::review"),
+    ("webhook", "server telemetry webhook::profile webhook::review"),
     ("proxy", "auth body config::clients config::glob error format ops s3 secret server telemetry"),
 ];
 

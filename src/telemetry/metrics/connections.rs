@@ -44,6 +44,15 @@ impl Listener {
 }
 
 impl Connections {
+    /// The counts of a listener that shows them to nobody.
+    pub fn unshown() -> prometheus::Result<Self> {
+        Ok(Self {
+            open: IntGauge::new("open", "open")?,
+            not_accepted: IntCounter::new("not_accepted", "not accepted")?,
+            bad_handshakes: IntCounter::new("bad_handshakes", "bad handshakes")?,
+        })
+    }
+
     /// A connection was accepted; it is open until the guard is dropped.
     pub fn opened(&self) -> Open {
         self.open.inc();
