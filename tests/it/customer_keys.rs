@@ -1,41 +1,16 @@
 //! SSE-C: the caller's own key on every operation that carries bytes or sizes, and its refusals.
 
 use bytes::Bytes;
-use data_encoding::BASE64;
-use md5::{Digest, Md5};
 
 use crate::multipart::{self, body, target};
 use crate::support::chaos::Chaos;
-use crate::support::client::{Answer, Client, Draft};
+use crate::support::client::{Answer, Client};
+use crate::support::customer_key::{Key, PREFIX, SOURCE};
 use crate::support::form::Form;
 use crate::support::upstream::Embedded;
 use crate::support::{APP, Options, Proxy};
 
 const MIB: usize = 1 << 20;
-const PREFIX: &str = "x-amz-server-side-encryption-customer-";
-const SOURCE: &str = "x-amz-copy-source-server-side-encryption-customer-";
-
-/// A customer's key, of 32 equal bytes.
-#[derive(Clone, Copy)]
-struct Key(u8);
-
-impl Key {
-    fn base64(self) -> String {
-        BASE64.encode(&[self.0; 32])
-    }
-
-    fn md5(self) -> String {
-        BASE64.encode(&Md5::digest([self.0; 32]))
-    }
-
-    /// The three headers whose names begin with `prefix`.
-    fn on(self, draft: Draft, prefix: &str) -> Draft {
-        draft
-            .header(&format!("{prefix}algorithm"), "AES256")
-            .header(&format!("{prefix}key"), &self.base64())
-            .header(&format!("{prefix}key-md5"), &self.md5())
-    }
-}
 
 async fn send(client: &Client, method: &str, target: &str, key: Key, body: Bytes) -> Answer {
     let draft = client.draft(method, target).body(body);

@@ -4,6 +4,7 @@
 pub mod chaos;
 pub mod chunked;
 pub mod client;
+pub mod customer_key;
 pub mod form;
 pub mod framing;
 pub mod http1;
