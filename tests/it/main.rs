@@ -19,6 +19,7 @@
     reason = "a failing test may panic, tests look at the clock and the environment, and tables are long"
 )]
 
+mod attacks;
 mod bucket_keys;
 mod commands;
 mod copies;

@@ -56,10 +56,15 @@ impl Bao {
     /// An engine with one derived key.
     pub async fn transit(&self, key: &str) -> String {
         let mount = self.mount("mounts", "transit").await;
+        self.transit_key(&mount, key).await;
+        mount
+    }
+
+    /// One more derived key.
+    pub async fn transit_key(&self, mount: &str, key: &str) {
         let body = json!({"type": "aes256-gcm96", "derived": true});
         self.operator("POST", &format!("{mount}/keys/{key}"), &body)
             .await;
-        mount
     }
 
     /// A policy to use a key and nothing else.

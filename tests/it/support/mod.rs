@@ -1,6 +1,7 @@
 //! A real proxy on a free port in front of an embedded S3 server, and a client that says exactly
 //! what it is told to say. Requests are signed by aws-sigv4, never by the code under test.
 
+pub mod attacker;
 pub mod chaos;
 pub mod chunked;
 pub mod client;
@@ -36,6 +37,9 @@ pub const UPSTREAM: Identity = Identity {
     secret: "upstream-secret-of-the-tests",
 };
 
+/// The keys of a keyring that a proxy starts with.
+const KEYS: [&str; 3] = ["default", "managed", "tenant"];
+
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "bucket";
 
@@ -57,6 +61,8 @@ pub struct Options {
     pub listen: String,
     /// Lines of `[upstream]`.
     pub upstream: String,
+    /// Lines of `[keys]`; `default` and `managed` are there already.
+    pub keys: String,
     /// Lines of the only rule; `buckets = ["*"]` and `encryption` are there already.
     pub rule: String,
     /// `named-key` where empty.
@@ -73,7 +79,7 @@ impl Proxy {
     /// Starts a proxy in front of `upstream` (`host:port`).
     pub async fn start(upstream: SocketAddr, options: Options) -> Self {
         let dir = TempDir::new().unwrap();
-        make_keyring(&dir.path().join("keyring.json"));
+        make_keyring(&dir.path().join("keyring.json"), &KEYS);
         Self::start_in(dir, upstream, options).await
     }
 
@@ -156,8 +162,9 @@ fn make_certificate(dir: &Path) {
     std::fs::write(dir.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
 }
 
-fn make_keyring(path: &Path) {
-    for id in ["default", "managed", "tenant"] {
+/// Creates a keyring with these keys, each of which has an alias, too.
+pub fn make_keyring(path: &Path, ids: &[&str]) {
+    for &id in ids {
         let key = NewKey {
             id: id.to_owned(),
             aliases: vec![format!("alias/{id}")],
@@ -175,6 +182,7 @@ fn configuration(upstream: SocketAddr, options: &Options) -> String {
     let Options {
         listen,
         upstream: upstream_lines,
+        keys,
         rule,
         encryption,
         tables,
@@ -216,6 +224,7 @@ secret_access_key = "{secret}"
 [keys]
 default = "default"
 managed = "managed"
+{keys}
 [[keys.providers]]
 kind = "local"
 name = "local"
