@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -216,9 +216,9 @@ fn provider_calls(admin: SocketAddr) -> Result<u32, LoadError> {
         .lines()
         .filter(|line| line.starts_with("s3seal_key_requests_total{"));
     let lines = lines.filter(|line| line.contains(r#"provider="transit""#));
-    // Names are looked up in memory; readiness is asked on its own.
-    let lines = lines.filter(|line| !line.contains(r#"call="ready""#));
-    let lines = lines.filter(|line| !line.contains(r#"call="describe""#));
+    // Names are looked up in memory; whether the provider is there is asked on its own.
+    let asks = ["generate", "wrap", "unwrap"].map(|call| format!(r#"call="{call}""#));
+    let lines = lines.filter(|line| asks.iter().any(|call| line.contains(call)));
     let values = lines.map(|line| line.rsplit(' ').next()?.parse::<u32>().ok());
     values
         .sum::<Option<u32>>()
@@ -231,13 +231,25 @@ fn provider_calls(admin: SocketAddr) -> Result<u32, LoadError> {
 /// One request, one answer, as text.
 fn exchange(address: SocketAddr, request: &str) -> Result<String, LoadError> {
     let failed = || LoadError::io(format!("asking {address}"));
-    let mut stream = TcpStream::connect(address).map_err(failed())?;
+    let mut stream = connect(address).map_err(failed())?;
     let limit = Some(START_LIMIT);
     stream.set_read_timeout(limit).map_err(failed())?;
     stream.write_all(request.as_bytes()).map_err(failed())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(failed())?;
     Ok(answer)
+}
+
+/// The metrics have a listener of their own, which is bound a moment after that for requests.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let started = Instant::now();
+    loop {
+        let connected = TcpStream::connect(address);
+        if connected.is_ok() || started.elapsed() > START_LIMIT {
+            return connected;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 const TOKEN: &str = "bench-root";
