@@ -43,17 +43,26 @@ async fn an_object_that_cannot_be_written_back_stays_as_it_is() {
         let body = plaintext(len);
         bench.chaos.store(OBJECT, plain(&body, "\"1\""));
         let unwilling = || Reply::error(403, "AccessDenied");
-        // look, tags, read, write
+        // look, tags, ACL, read, write
         for steps in [
             vec![
                 Step::Serve,
                 Step::Serve,
                 Step::Serve,
+                Step::Serve,
                 Step::Answer(unwilling()),
             ],
-            vec![Step::Serve, Step::Serve, Step::Serve, Step::Reset],
-            vec![Step::Serve, Step::Serve, Step::Reset],
             vec![
+                Step::Serve,
+                Step::Serve,
+                Step::Serve,
+                Step::Serve,
+                Step::Reset,
+            ],
+            vec![Step::Serve, Step::Serve, Step::Serve, Step::Reset],
+            vec![Step::Serve, Step::Serve, Step::Answer(unwilling())],
+            vec![
+                Step::Serve,
                 Step::Serve,
                 Step::Serve,
                 Step::Mangle(Box::new(|reply| reply.body.truncate(10))),
@@ -99,7 +108,7 @@ async fn the_write_is_on_the_condition_that_nobody_else_wrote() {
     for _ in 0..3 {
         bench
             .chaos
-            .script([Step::Serve, Step::Serve, Step::Serve, failed()]);
+            .script([Step::Serve, Step::Serve, Step::Serve, Step::Serve, failed()]);
     }
     let outcome = seal(&cx).await;
     assert!(matches!(outcome, Err(Error::Changed)), "{outcome:?}");
@@ -177,8 +186,9 @@ async fn an_upload_is_not_aborted_when_nobody_knows_whether_it_is_complete() {
         bench
             .chaos
             .store(OBJECT, plain(&plaintext(6 * MIB), "\"1\""));
-        // look, tags, upload, twice a part, look again, complete
+        // look, tags, ACL, upload, twice a part, look again, complete
         let steps = [
+            Step::Serve,
             Step::Serve,
             Step::Serve,
             created(),

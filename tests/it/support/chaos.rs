@@ -410,6 +410,7 @@ impl Exchange<'_> {
                 let none = || Reply::error(404, "NoSuchTagSet");
                 state.tags.clone().unwrap_or_else(none)
             }
+            "GET" if seen.head.target.contains("acl=") => Reply::error(501, "NotImplemented"),
             "GET" | "HEAD" => match state.objects.get(&path) {
                 Some(object) => get(&seen, object),
                 None if is_cors => Reply::error(404, "NoSuchCORSConfiguration"),
