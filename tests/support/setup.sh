@@ -70,8 +70,10 @@ install_test_tools() {
 # The programs of tests/conformance: from PyPI, Debian and npm.
 install_clients() {
     install_test_tools
+    # Barman's psycopg2 is compiled while pip installs it.
+    install_debian gcc libpq-dev python3-dev
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
-    install_debian restic docker-registry s3cmd s3fs
+    install_debian restic docker-registry s3cmd s3fs postgresql pgbackrest
     install_prometheus
     install_node_clients
     install_s3ec
