@@ -29,12 +29,15 @@ pub mod semantics {
 }
 
 pub mod threat_model {
+    //! [operations]: super::operations
     //! [semantics]: super::semantics
     #![doc = include_str!("threat_model.md")]
 }
 
 pub mod operations {
     //! [clients]: super::clients
+    //! [performance]: super::performance
+    //! [recipes]: super::recipes
     //! [runbook]: super::runbook
     //! [semantics]: super::semantics
     //! [threat_model]: super::threat_model
