@@ -64,12 +64,17 @@ def helps(path):
             yield from helps((*path, name))
 
 
-def mentions():
-    """Every command line of s3seal: in blocks, in tables, in prose."""
+def mentions(known):
+    """Every command line of s3seal: in blocks, in tables, in prose. There it may begin with the subcommand."""
     for page in manual.PAGES:
         for code in manual.codes(page):
-            if code.startswith("s3seal "):
+            first = code.partition(" ")[0]
+            if first == "s3seal" and first != code:
                 yield manual.name_of(page), code
+            elif first != code and first in known:
+                yield manual.name_of(page), f"s3seal {code}"
+            elif first != code and f"key {first}" in known:
+                yield manual.name_of(page), f"s3seal key {code}"
     for block in manual.blocks():
         for line in manual.commands(block.text) if block.language == SHELL else []:
             for command in re.findall(r"(?:^|[;&|(] *)(s3seal [^|;&<>#)]*)", line):
@@ -86,7 +91,7 @@ def expanded(command):
 
 def test_commands_and_flags_of_s3seal_exist(known):
     seen = set()
-    for where, command in mentions():
+    for where, command in mentions(known):
         for words in expanded(command):
             path = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
             assert path in known, f"{where}: `{command}`: there is no `s3seal {words[0]}`"
