@@ -12,6 +12,7 @@ import pytest
 
 import bodies
 import harness
+import manual
 
 PROGRAMS = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 # PostgreSQL does not run as root; who runs it may go wherever root keeps the programs of the tests.
@@ -186,18 +187,20 @@ def test_pgbackrest_archives_backs_up_and_restores(clusters, seaweedfs, fresh_bu
 
 
 def pgbackrest_configuration(endpoint, bucket, folder):
-    """It takes no certificate for an address. What it writes goes where the test may: its defaults are in /var."""
-    return f"""
-[global]
-repo1-type=s3
-repo1-path=/pgbackrest
-repo1-s3-bucket={bucket}
-repo1-s3-endpoint={endpoint.url.replace('127.0.0.1', 'localhost')}
-repo1-s3-region={harness.REGION}
-repo1-s3-uri-style=path
-repo1-s3-key={endpoint.access_key}
-repo1-s3-key-secret={endpoint.secret_key}
-repo1-storage-ca-file={folder}/ca.pem
+    """The recipe's, with what differs here. It takes no certificate for an address. Its default folders are in /var."""
+    [recipe] = (block for block in manual.blocks() if block.section == "pgBackRest")
+    replaced = {
+        "https://s3seal.example": endpoint.url.replace("127.0.0.1", "localhost"),
+        "bucket=bucket": f"bucket={bucket}",
+        "=APP": f"={endpoint.access_key}",
+        "=app-secret": f"={endpoint.secret_key}",
+        "=ca.pem": f"={folder}/ca.pem",
+    }
+    text = recipe.text
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text + f"""
 repo1-retention-full=2
 lock-path={folder}/lock
 log-path={folder}
@@ -210,3 +213,14 @@ pg1-path={folder}/database
 pg1-socket-path={folder}
 pg1-user=postgres
 """
+
+
+def test_commands_of_the_recipe_are_barmans():
+    [recipe] = (block for block in manual.blocks() if block.not_run and block.section.startswith("CloudNativePG"))
+    for command in manual.commands(recipe.text):
+        name, *words = command.split()
+        path = shutil.which(name, path=f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}")
+        if path is None:
+            pytest.skip(f"{name} is not installed")
+        said = subprocess.run([path, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+        assert [word for word in words if word.startswith("--") and word not in said] == []
