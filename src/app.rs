@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -27,12 +28,14 @@ use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
 use crate::proxy::{Callers, Proxy, Surroundings};
-use crate::server::admin::{self, Admin, Draining, Inside};
+use crate::server::admin::{self, Admin, Draining, Inside, Page};
 use crate::server::tls::{self, Greeting, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::connections::Listener;
 use crate::telemetry::metrics::{Certificate, ChunkMemory, Metrics};
+use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
 use crate::upstream::client::{TrustError, tls_config};
@@ -41,6 +44,7 @@ use crate::upstream::credentials::CredentialsError;
 mod keys;
 mod rooms;
 mod series;
+mod status;
 mod upkeep;
 mod upstream;
 
@@ -48,6 +52,7 @@ pub use self::rooms::{operator, upstream_alone};
 
 use self::keys::names_alone;
 use self::rooms::Rooms;
+use self::status::{Status, Summary};
 use self::upkeep::{Keyring, upkeep};
 use self::upstream::credential_source;
 
@@ -64,6 +69,8 @@ pub struct App {
     keyrings: Vec<Keyring>,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
+    recent: Arc<Recent>,
+    summary: Summary,
 }
 
 /// Why a proxy does not start.
@@ -159,12 +166,14 @@ impl App {
         if let Some(files) = &config.listen.tls {
             series::tell_end(&metrics, Certificate::Listen, &files.certificate);
         }
+        let summary = Summary::of(&config);
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
         let shared = Shared {
             rooms,
             callers: Arc::new(callers),
             domains: config.listen.domains.clone(),
             in_flight: InFlight::default(),
+            recent: Arc::default(),
         };
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
@@ -187,6 +196,8 @@ impl App {
             keyrings,
             metrics,
             room,
+            recent: shared.recent,
+            summary,
         })
     }
 
@@ -195,7 +206,7 @@ impl App {
         self.listener.local_addr()
     }
 
-    /// The address of `/metrics`, `/healthz` and `/readyz`.
+    /// The address of the status page, `/metrics`, `/healthz` and `/readyz`.
     pub fn admin_address(&self) -> io::Result<SocketAddr> {
         let listener = self
             .admin_listener
@@ -212,11 +223,19 @@ impl App {
         let draining = Draining::default();
         let not_ready = Arc::new(ArcSwap::from_pointee(None));
         let (end_admin, admin_ends) = watch::channel(());
-        let admin = self.serve_admin(&draining, &not_ready, admin_ends);
+        let history = Arc::<History>::default();
+        let status = self.status(&not_ready, &history);
+        let admin = self.serve_admin(&draining, status, admin_ends);
         let connections = self
             .metrics
             .connections(Listener::S3, self.limits.max_connections);
-        let upkeep = tokio::spawn(upkeep(self.keys, self.keyrings, not_ready, self.metrics));
+        let upkeep = tokio::spawn(upkeep(
+            self.keys,
+            self.keyrings,
+            not_ready,
+            self.metrics,
+            history,
+        ));
         let stop = async {
             stop.await;
             draining.begin();
@@ -241,19 +260,32 @@ impl App {
 }
 
 impl App {
+    fn status(&self, not_ready: &Arc<ArcSwap<Option<String>>>, history: &Arc<History>) -> Status {
+        let addresses = [self.address().ok(), self.admin_address().ok()];
+        Status {
+            began: Instant::now(),
+            summary: self.summary.clone().at(addresses),
+            metrics: Arc::clone(&self.metrics),
+            keys: Arc::clone(&self.keys),
+            keyrings: self.keyrings.clone(),
+            not_ready: Arc::clone(not_ready),
+            history: Arc::clone(history),
+            recent: Arc::clone(&self.recent),
+        }
+    }
+
     /// The admin listener lives until the last S3 request has ended, so that a drain can be
     /// watched.
     fn serve_admin(
         &mut self,
         draining: &Draining,
-        not_ready: &Arc<ArcSwap<Option<String>>>,
+        status: Status,
         mut ends: watch::Receiver<()>,
     ) -> tokio::task::JoinHandle<usize> {
         let inside = Surface {
-            metrics: Arc::clone(&self.metrics),
             room: Arc::clone(&self.room),
-            not_ready: Arc::clone(not_ready),
-            keys: Arc::clone(&self.keys),
+            page: status::page(),
+            status,
         };
         let handler = Admin::new(inside, draining.clone());
         let stop = async move {
@@ -279,10 +311,9 @@ impl App {
 
 /// What the admin listener reaches.
 struct Surface {
-    metrics: Arc<Metrics>,
     room: Arc<Room>,
-    not_ready: Arc<ArcSwap<Option<String>>>,
-    keys: Arc<KeyService>,
+    page: Page,
+    status: Status,
 }
 
 impl Inside for Surface {
@@ -291,23 +322,32 @@ impl Inside for Surface {
             (ChunkMemory::Open, self.room.opening()),
             (ChunkMemory::Seal, self.room.sealing()),
         ] {
-            self.metrics.chunk_memory(of, taken.bytes, taken.max);
+            let metrics = &self.status.metrics;
+            metrics.chunk_memory(of, taken.bytes, taken.max);
         }
-        self.metrics.render()
+        self.status.metrics.render()
+    }
+
+    fn page(&self) -> Page {
+        self.page.clone()
+    }
+
+    fn status(&self, is_draining: bool) -> String {
+        self.status.render(now(), is_draining)
     }
 
     fn readiness(&self) -> Result<(), String> {
-        match self.not_ready.load().as_ref() {
+        match self.status.not_ready.load().as_ref() {
             None => Ok(()),
             Some(reason) => Err(reason.clone()),
         }
     }
 
     async fn purge(&self, key: &str) -> bool {
-        let Some(id) = self.keys.resolve(key) else {
+        let Some(id) = self.status.keys.resolve(key) else {
             return false;
         };
-        self.keys.purge(id.clone()).await;
+        self.status.keys.purge(id.clone()).await;
         tracing::info!(key = id.id, "unwrapped keys purged");
         true
     }
@@ -319,6 +359,7 @@ struct Shared {
     callers: Arc<Callers>,
     domains: Vec<String>,
     in_flight: InFlight,
+    recent: Arc<Recent>,
 }
 
 impl Shared {
@@ -333,6 +374,7 @@ impl Shared {
             clock: now,
             ids: RequestIds::from_os()?,
             in_flight: self.in_flight.clone(),
+            recent: Arc::clone(&self.recent),
         };
         let callers = Arc::clone(&self.callers);
         Ok(Proxy::new(cx, callers, authenticator, surroundings))

@@ -91,6 +91,7 @@ mod tests {
             include_str!("../keys/service.rs"),
             include_str!("../keys/service/bucket_keys.rs"),
             include_str!("../keys/service/foreign.rs"),
+            include_str!("../keys/service/line.rs"),
         ];
         let calls = service.iter().flat_map(|source| {
             let calls = arguments(source, ".call(\"");

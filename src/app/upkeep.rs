@@ -1,4 +1,5 @@
-//! What has to happen now and then: expired keys are dropped, keyrings reloaded, readiness asked.
+//! What has to happen now and then: expired keys are dropped, keyrings reloaded, readiness asked, the
+//! history of the metrics kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +7,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::with_causes;
+use super::{now, with_causes};
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::{KeyService, RouteError};
+use crate::telemetry::history::{History, STEP};
 use crate::telemetry::metrics::Metrics;
 
 /// A keyring that is watched for changes.
+#[derive(Clone)]
 pub(super) struct Keyring {
     pub(super) name: String,
     pub(super) provider: Arc<LocalProvider>,
@@ -26,10 +29,12 @@ pub(super) async fn upkeep(
     keyrings: Vec<Keyring>,
     not_ready: Arc<ArcSwap<Option<String>>>,
     metrics: Arc<Metrics>,
+    history: Arc<History>,
 ) {
     tokio::join!(
         maintain(&keys, &keyrings, &metrics),
-        watch_readiness(&keys, &not_ready)
+        watch_readiness(&keys, &not_ready),
+        keep_history(&metrics, &history)
     );
 }
 
@@ -64,8 +69,23 @@ async fn watch_readiness(keys: &KeyService, not_ready: &ArcSwap<Option<String>>)
     }
 }
 
+async fn keep_history(metrics: &Metrics, history: &History) {
+    let mut ticks = every(STEP);
+    let mut before = Instant::now();
+    loop {
+        ticks.tick().await;
+        let seconds = before.elapsed().as_secs_f64();
+        before = Instant::now();
+        history.take(metrics.totals(), now().unix_timestamp(), seconds);
+    }
+}
+
 fn ticks() -> Interval {
-    let mut ticks = tokio::time::interval(UPKEEP_PERIOD);
+    every(UPKEEP_PERIOD)
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }

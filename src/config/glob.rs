@@ -27,6 +27,12 @@ impl BucketGlob {
     }
 }
 
+impl fmt::Display for BucketGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.pattern())
+    }
+}
+
 impl fmt::Debug for BucketGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0.pattern())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use thiserror::Error;
 
 use crate::keys::cache::{CacheKey, CacheSettings, Found, KeyCache, Lookup};
@@ -16,6 +17,7 @@ mod bucket_keys;
 mod foreign;
 mod line;
 mod routes;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,7 @@ use self::line::Line;
 
 pub use routes::{RouteError, ServedKey};
 use routes::{Routes, Served};
+pub use state::{BreakerState, KeyState, Part, ProviderState};
 
 /// A configured provider with the keys it serves.
 pub struct ProviderSetup {
@@ -296,10 +299,10 @@ impl KeyService {
     /// Whether every provider answers now: readiness. Some look into their memory only, so the
     /// breakers neither stop this nor learn from it.
     pub async fn ready(&self) -> Result<(), KeyError> {
-        for line in &self.lines {
-            line.ask("probe", KeyProvider::probe).await?;
-        }
-        Ok(())
+        // All of them, at once: one that is away hides nothing of the others.
+        let asked = self.lines.iter().map(Line::ready);
+        let found = join_all(asked).await;
+        found.into_iter().collect()
     }
 
     /// Forgets every unwrapped key that `key` wrapped.

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
+use time::OffsetDateTime;
 
 use crate::body::observe::{End, Sent};
+use crate::error::Fault;
 use crate::telemetry::access_log::{self, AccessRecord};
+use crate::telemetry::recent::Failure;
 use crate::telemetry::request_id::RequestId;
 
 /// One line of the access log in the making.
@@ -19,7 +22,7 @@ pub struct Account {
     uri: http::Uri,
     bucket: Option<String>,
     client: Option<String>,
-    error: Option<&'static str>,
+    error: Option<(&'static str, Fault)>,
     received: Arc<AtomicU64>,
 }
 
@@ -53,14 +56,41 @@ impl Account {
         self.client = client.map(str::to_owned);
     }
 
-    /// The S3 code it is refused with.
-    pub fn set_error(&mut self, code: &'static str) {
-        self.error = Some(code);
+    /// The S3 code it is refused with, and whose fault that is.
+    pub fn set_error(&mut self, code: &'static str, fault: Fault) {
+        self.error = Some((code, fault));
     }
 
     /// Where its body bytes are counted.
     pub fn received(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.received)
+    }
+
+    /// What to remember of it, if it did not go well. An upstream's word that something is not there, or
+    /// not as the client expects, is an answer like others.
+    pub fn failure(
+        &self,
+        clock: fn() -> OffsetDateTime,
+        status: u16,
+        sent: Sent,
+    ) -> Option<Failure> {
+        let is_complete = sent.end != End::Failed;
+        let is_answer = self.error.is_none() && matches!(status, 404 | 412 | 416);
+        if is_complete && (status < 400 || is_answer) {
+            return None;
+        }
+        let relayed = (status >= 500).then_some(Fault::Upstream);
+        let fault = self.error.map_or(relayed, |(_, fault)| Some(fault));
+        Some(Failure {
+            at: clock().unix_timestamp(),
+            request_id: self.id,
+            operation: self.operation,
+            status,
+            code: self.error.map(|(code, _)| code),
+            fault: fault.map(Fault::name),
+            bucket: self.bucket.clone(),
+            is_complete,
+        })
     }
 
     /// Writes the line.
@@ -72,7 +102,7 @@ impl Account {
             bucket: self.bucket.as_deref(),
             uri,
             status,
-            error: self.error,
+            error: self.error.map(|(code, _)| code),
             bytes_in: self.received.load(Ordering::Relaxed),
             bytes_out: sent.bytes,
             duration,

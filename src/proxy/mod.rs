@@ -35,6 +35,7 @@ use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
 use crate::telemetry::metrics::Direction;
+use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
 
 /// Everything that answers S3 requests.
@@ -55,6 +56,8 @@ pub struct Surroundings {
     pub ids: RequestIds,
     /// Counts the requests of each client, over all proxies that share it.
     pub in_flight: InFlight,
+    /// Where requests that failed are remembered, those of all proxies that share it.
+    pub recent: Arc<Recent>,
 }
 
 /// The callers by access key id.
@@ -127,7 +130,7 @@ impl Proxy {
         let (response, ticket) = match outcome {
             Ok((response, ticket)) => (response, ticket),
             Err(error) => {
-                log.set_error(error.to_s3().code.as_str());
+                log.set_error(error.to_s3().code.as_str(), error.fault());
                 let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
                 (span.in_scope(respond), None)
             }
@@ -141,12 +144,19 @@ impl Proxy {
         }
         let status = response.status().as_u16();
         let metrics = Arc::clone(&self.cx.metrics);
+        let (recent, clock) = (
+            Arc::clone(&self.surroundings.recent),
+            self.surroundings.clock,
+        );
         metrics.first_byte(operation, started.elapsed());
         response.map(|body| {
             Body::new(Observed::new(body, move |sent| {
                 drop((guard, ticket));
                 metrics.request(operation, status, started.elapsed());
                 metrics.bytes(Direction::ClientOut, sent.bytes);
+                if let Some(failure) = log.failure(clock, status, sent) {
+                    recent.push(failure);
+                }
                 log.close(status, started.elapsed(), sent);
             }))
         })

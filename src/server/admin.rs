@@ -1,4 +1,4 @@
-//! The second listener: `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, and nothing else.
+//! The second listener: a status page, `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, and nothing else.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,12 +24,27 @@ pub trait Inside: Send + Sync + 'static {
     /// The Prometheus text.
     fn metrics(&self) -> String;
 
+    /// The status page.
+    fn page(&self) -> Page;
+
+    /// What the status page shows, as JSON without secrets.
+    fn status(&self, is_draining: bool) -> String;
+
     /// What is missing, in a sentence without secrets.
     fn readiness(&self) -> Result<(), String>;
 
     /// Forgets the unwrapped keys that a key wrapped, by its id or alias. False if there is no
     /// such key.
     fn purge(&self, key: &str) -> impl Future<Output = bool> + Send;
+}
+
+/// A page that needs nothing from anywhere else.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// HTML.
+    pub text: &'static str,
+    /// The value of its `Content-Security-Policy`.
+    pub policy: HeaderValue,
 }
 
 /// Answers on the admin listener.
@@ -60,7 +78,11 @@ impl<I: Inside> Admin<I> {
     async fn answer(&self, method: &Method, uri: &Uri, from: IpAddr) -> Response<Full<Bytes>> {
         let is_read = method == Method::GET || method == Method::HEAD;
         match uri.path() {
-            "/healthz" | "/metrics" | "/readyz" if !is_read => only("GET, HEAD"),
+            "/" | "/healthz" | "/metrics" | "/readyz" | "/status.json" if !is_read => {
+                only("GET, HEAD")
+            }
+            "/" => self.page(),
+            "/status.json" => self.status(),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/metrics" => self.metrics(),
             "/readyz" => self.readiness(),
@@ -79,6 +101,21 @@ impl<I: Inside> Admin<I> {
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
+    }
+
+    fn page(&self) -> Response<Full<Bytes>> {
+        let Page { text, policy } = self.inside.page();
+        let mut response = shown(text, "text/html; charset=utf-8");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        response
+    }
+
+    fn status(&self) -> Response<Full<Bytes>> {
+        let status = self.inside.status(self.draining.has_begun());
+        shown(status, "application/json")
     }
 
     fn readiness(&self) -> Response<Full<Bytes>> {
@@ -118,7 +155,7 @@ impl<I: Inside> Handler for Admin<I> {
     }
 }
 
-const PATHS: &str = "/metrics, /healthz, /readyz or /keys/purge\n";
+const PATHS: &str = "/, /status.json, /metrics, /healthz, /readyz or /keys/purge\n";
 
 /// Limits of the admin listener: its requests and answers are small, its callers few.
 pub const LIMITS: Limits = Limits {
@@ -129,6 +166,16 @@ pub const LIMITS: Limits = Limits {
     drain: Duration::from_secs(1),
 };
 
+/// For the eyes of people: never kept, and never taken for something else.
+fn shown(body: impl Into<Bytes>, kind: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +185,17 @@ mod tests {
     impl Inside for Untouched {
         fn metrics(&self) -> String {
             String::new()
+        }
+
+        fn page(&self) -> Page {
+            Page {
+                text: "",
+                policy: HeaderValue::from_static(""),
+            }
+        }
+
+        fn status(&self, is_draining: bool) -> String {
+            is_draining.to_string()
         }
 
         fn readiness(&self) -> Result<(), String> {

@@ -8,9 +8,10 @@ mod labels;
 mod operations;
 mod process;
 mod register;
+mod sample;
 pub mod table;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use prometheus::{
@@ -18,6 +19,7 @@ use prometheus::{
 };
 
 pub use labels::{Certificate, ChunkMemory, Direction, KnownLabels, Limited};
+pub use sample::Gauges;
 
 use connections::{Connections, Listener};
 use labels::RELOADED;
@@ -42,6 +44,7 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     operations: HashMap<&'static str, OperationSeries>,
     bytes: Bytes,
+    bytes_total: IntCounterVec,
     in_flight: IntGauge,
     upstream_errors: IntCounterVec,
     auth_failures: IntCounterVec,
@@ -57,6 +60,8 @@ pub struct Metrics {
     plaintext_reads: IntCounter,
     s3ec_reads: IntCounter,
     connections: [(Listener, Connections); 2],
+    connections_open: IntGaugeVec,
+    connections_refused: IntCounterVec,
     connections_max: IntGaugeVec,
     limited: IntCounterVec,
     chunk_memory: IntGaugeVec,
@@ -65,6 +70,9 @@ pub struct Metrics {
     config_reloads: IntCounterVec,
     config_stale: IntGauge,
 }
+
+/// Values by the label that tells them apart.
+pub type Named<T> = BTreeMap<String, T>;
 
 /// Counts a request as in flight for as long as it lives.
 #[derive(Debug)]
@@ -86,6 +94,7 @@ impl Metrics {
         registry.register(Box::new(Process::new()?))?;
         let connections = gauges(registry, &CONNECTIONS)?;
         let connections_refused = counters(registry, &CONNECTIONS_REFUSED)?;
+        let bytes = counters(registry, &BYTES)?;
         let metrics = Self {
             requests: counters(registry, &REQUESTS)?,
             request_seconds: histograms(registry, &REQUEST_SECONDS)?,
@@ -95,7 +104,8 @@ impl Metrics {
                 .into_iter()
                 .map(|name| (name, OperationSeries::default()))
                 .collect(),
-            bytes: Bytes::new(&counters(registry, &BYTES)?),
+            bytes: Bytes::new(&bytes),
+            bytes_total: bytes,
             in_flight: gauge(registry, &REQUESTS_IN_FLIGHT)?,
             upstream_errors: counters(registry, &UPSTREAM_ERRORS)?,
             auth_failures: counters(registry, &AUTH_FAILURES)?,
@@ -111,6 +121,8 @@ impl Metrics {
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
             s3ec_reads: counter(registry, &S3EC_READS)?,
             connections: connections::all(&connections, &connections_refused),
+            connections_open: connections,
+            connections_refused,
             connections_max: gauges(registry, &CONNECTIONS_MAX)?,
             limited: counters(registry, &LIMITED_REQUESTS)?,
             chunk_memory: gauges(registry, &CHUNK_MEMORY)?,

@@ -2,7 +2,9 @@
 
 pub mod access_log;
 pub mod certificate;
+pub mod history;
 pub mod metrics;
+pub mod recent;
 pub mod request_id;
 
 use tracing::Dispatch;

@@ -42,6 +42,7 @@ mod relayed;
 mod s3ec;
 mod semantics;
 mod sizes;
+mod status;
 mod support;
 mod transparency;
 mod uploads;

@@ -280,6 +280,10 @@ async fn p49_no_secret_is_logged_shown_or_counted() {
             secrets.assert_absent("an answer", &format!("{answer:?}"));
         }
         secrets.assert_absent("/metrics", &watched.proxy.metrics().await);
+        let admin = Client::new(watched.proxy.admin, APP);
+        let status = admin.unsigned("GET", "/status.json").send().await;
+        assert_eq!(status.status, 200);
+        secrets.assert_absent("/status.json", &format!("{status:?}"));
 
         secrets.add("a plaintext", PLAINTEXT);
         let log = watched.stop().await;

@@ -60,6 +60,9 @@ install_hsm() { install_debian softhsm2; }
 # Prometheus and promtool.
 install_prometheus() { install_debian prometheus; }
 
+# A browser, for the status page.
+install_browser() { install_debian chromium fonts-dejavu-core; }
+
 install_test_tools() {
     if ! command -v curl >/dev/null || ! command -v openssl >/dev/null; then
         install_debian curl openssl ca-certificates
@@ -75,6 +78,7 @@ install_clients() {
     install_python "$REPO/tests/support/requirements.txt" "$REPO/tests/support/requirements-clients.txt"
     install_debian restic docker-registry s3cmd s3fs postgresql pgbackrest
     install_prometheus
+    install_browser
     install_node_clients
     install_s3ec
     build_rust_client

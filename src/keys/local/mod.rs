@@ -104,6 +104,11 @@ impl LocalProvider {
         self.loaded.load().served()
     }
 
+    /// A look at the keyring in use: its keys, their versions and states.
+    pub fn look<T>(&self, at: impl FnOnce(&Keyring) -> T) -> T {
+        at(&self.loaded.load().keyring)
+    }
+
     fn wrap_now(
         &self,
         key: &KeyRef,

@@ -13,6 +13,7 @@ use crate::keys::breaker::{Breaker, Change, Moment, Pass, Verdict};
 use crate::keys::entropy::random_bytes;
 use crate::keys::observer::KeyObserver;
 use crate::keys::provider::{KeyError, KeyProvider, Outage};
+use crate::keys::service::state::{BreakerState, ProviderState};
 
 /// One provider, and what stands before it.
 pub(super) struct Line {
@@ -22,6 +23,8 @@ pub(super) struct Line {
     timeout: Duration,
     places: Semaphore,
     breaker: Mutex<Breaker>,
+    // What the last look said; none before the first.
+    readiness: Mutex<Option<Result<(), KeyError>>>,
 }
 
 impl Line {
@@ -38,6 +41,7 @@ impl Line {
             timeout,
             places: Semaphore::new(CALLS_MAX),
             breaker: Mutex::default(),
+            readiness: Mutex::default(),
         }
     }
 
@@ -49,6 +53,31 @@ impl Line {
     /// Whether calls are refused now.
     pub(super) fn is_left_alone(&self) -> bool {
         self.refusal().is_some()
+    }
+
+    /// Whether the provider answers now, for which it is asked.
+    pub(super) async fn ready(&self) -> Result<(), KeyError> {
+        let found = self.ask("probe", KeyProvider::probe).await;
+        *self.readiness() = Some(found);
+        found
+    }
+
+    /// What is known without asking.
+    pub(super) fn state(&self) -> ProviderState {
+        let breaker = self.breaker();
+        let is_open = breaker.is_open();
+        let is_refusing = breaker.refusal(Instant::now().into_std()).is_some();
+        drop(breaker);
+        ProviderState {
+            name: self.name.clone(),
+            kind: self.provider.kind(),
+            breaker: match (is_open, is_refusing) {
+                (false, _) => BreakerState::Closed,
+                (true, true) => BreakerState::Open,
+                (true, false) => BreakerState::Trying,
+            },
+            readiness: *self.readiness(),
+        }
     }
 
     /// A call that needs the provider: repeated twice if its failure may pass, all of it in time,
@@ -151,6 +180,12 @@ impl Line {
             Some(Change::Closed) => tracing::info!(name, "key provider: answers again"),
             None => {}
         }
+    }
+
+    /// As [`Self::breaker`].
+    fn readiness(&self) -> MutexGuard<'_, Option<Result<(), KeyError>>> {
+        let known = self.readiness.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Held for a few instructions, never over an await.

@@ -15,6 +15,17 @@ impl admin::Inside for Inside {
         "s3seal_up 1\n".to_owned()
     }
 
+    fn page(&self) -> admin::Page {
+        admin::Page {
+            text: "<p>a page</p>",
+            policy: http::HeaderValue::from_static("default-src 'none'"),
+        }
+    }
+
+    fn status(&self, is_draining: bool) -> String {
+        format!("{{\"draining\":{is_draining}}}")
+    }
+
     fn readiness(&self) -> Result<(), String> {
         self.missing.map_or(Ok(()), |what| Err(what.to_owned()))
     }
@@ -109,4 +120,51 @@ async fn the_admin_listener_purges_the_key_it_is_told() {
     // A link must not be able to do it.
     assert!(ask("GET", "?key=x").await.contains("allow: POST"));
     assert_eq!(*purged.lock().unwrap(), ["arn:aws:kms:x/y", "nobody"]);
+}
+
+#[tokio::test]
+async fn the_status_page_is_shown_and_never_kept() {
+    let draining = admin::Draining::default();
+    let server = admin(healthy(), draining.clone()).await;
+    let ask = async |method: &str, path: &str| {
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        server.exchange(&request).await.0
+    };
+    let page = ask("GET", "/").await;
+    assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("\r\n\r\n<p>a page</p>"));
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'",
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+        "x-frame-options: DENY",
+        "referrer-policy: no-referrer",
+    ] {
+        assert!(
+            page.contains(&format!("\r\n{header}\r\n")),
+            "{header}: {page}"
+        );
+    }
+    assert!(
+        ask("GET", "/status.json?x")
+            .await
+            .ends_with("{\"draining\":false}")
+    );
+    let head = ask("HEAD", "/status.json").await;
+    assert!(
+        head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("\r\ncontent-type: application/json\r\n"));
+    for path in ["/", "/status.json"] {
+        let refused = ask("POST", path).await;
+        assert!(refused.starts_with("HTTP/1.1 405"), "{refused}");
+        assert!(refused.contains("\r\nallow: GET, HEAD\r\n"), "{refused}");
+    }
+    draining.begin();
+    assert!(
+        ask("GET", "/status.json")
+            .await
+            .ends_with("{\"draining\":true}")
+    );
 }

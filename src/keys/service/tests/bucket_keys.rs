@@ -95,7 +95,7 @@ async fn many_at_once_make_one_bucket_key() {
     let kek = service.describe("one").await.unwrap();
     let before = provider.calls();
     let all = (0..100).map(|_| service.sealing_bucket_key(&kek, BUCKET));
-    for made in futures_util::future::join_all(all).await {
+    for made in join_all(all).await {
         made.unwrap();
     }
     assert_eq!(provider.calls() - before, 1);

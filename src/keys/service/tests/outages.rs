@@ -44,6 +44,25 @@ async fn after_three_calls_in_vain_it_is_left_alone_and_then_tried_once() {
 }
 
 #[tokio::test]
+async fn the_state_of_a_provider_is_known_without_asking_it() {
+    let (service, provider, stored) = opened(&[UNREACHABLE; 9]).await;
+    let state = || {
+        let states = service.providers();
+        (states[0].breaker, states[0].readiness)
+    };
+    assert_eq!(state(), (BreakerState::Open, None));
+    let _ = service.ready().await;
+    assert_eq!(state(), (BreakerState::Open, Some(Ok(()))));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(state().0, BreakerState::Trying);
+    let asked = provider.calls();
+    assert_eq!(service.keys()[0].id.id, "one");
+    assert_eq!(provider.calls(), asked);
+    service.unwrap(stored.request(b"")).await.unwrap();
+    assert_eq!(state().0, BreakerState::Closed);
+}
+
+#[tokio::test]
 async fn one_call_finds_out_that_it_is_back() {
     let (service, provider, stored) = opened(&[UNREACHABLE; 9]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
