@@ -20,6 +20,7 @@ use crate::auth::{AuthSettings, Authenticator};
 use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::clients::Clients;
+use crate::config::limits;
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
 use crate::keys::aws_kms::ConnectError;
@@ -27,6 +28,7 @@ use crate::keys::local::KeyringError;
 use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::access::InFlight;
+use crate::proxy::limits::Meters;
 use crate::proxy::{Callers, Proxy, Surroundings};
 use crate::server::admin::{self, Admin, Draining, Inside, Page};
 use crate::server::tls::{self, Greeting, TlsError};
@@ -174,6 +176,8 @@ impl App {
             domains: config.listen.domains.clone(),
             in_flight: InFlight::default(),
             recent: Arc::default(),
+            meters: Meters::default(),
+            anonymous: config.limits.anonymous,
         };
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
@@ -360,6 +364,8 @@ struct Shared {
     domains: Vec<String>,
     in_flight: InFlight,
     recent: Arc<Recent>,
+    meters: Meters,
+    anonymous: limits::Limits,
 }
 
 impl Shared {
@@ -375,6 +381,8 @@ impl Shared {
             ids: RequestIds::from_os()?,
             in_flight: self.in_flight.clone(),
             recent: Arc::clone(&self.recent),
+            meters: self.meters.clone(),
+            anonymous: self.anonymous,
         };
         let callers = Arc::clone(&self.callers);
         Ok(Proxy::new(cx, callers, authenticator, surroundings))

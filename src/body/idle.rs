@@ -14,6 +14,7 @@ use prometheus::IntCounter;
 use tokio::time::Sleep;
 
 use super::BodyError;
+use super::pace::Brake;
 
 /// Which side a body comes from, and so whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Received {
     // Armed only while the body is pending, so that a busy stream touches no timer.
     sleep: Option<Pin<Box<Sleep>>>,
     bytes: ByteCount,
+    brake: Brake,
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 /// Where received bytes are counted.
@@ -64,7 +67,15 @@ impl Received {
             limit,
             sleep: None,
             bytes,
+            brake: Brake::default(),
+            pause: None,
         }
+    }
+
+    /// Reads no faster than the client may send.
+    #[must_use]
+    pub fn slowed(self, brake: Brake) -> Self {
+        Self { brake, ..self }
     }
 
     fn failed(&self, error: hyper::Error) -> BodyError {
@@ -90,6 +101,10 @@ impl HttpBody for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.sleep = None;
@@ -97,6 +112,7 @@ impl HttpBody for Received {
                     frame.as_ref().map(|f| f.as_ref().map(Frame::data_ref))
                 {
                     self.bytes.add(data.len());
+                    self.pause = self.brake.pause(data.len());
                 }
                 Poll::Ready(frame.map(|f| f.map_err(|error| self.failed(error))))
             }

@@ -7,6 +7,7 @@ pub mod idle;
 pub mod listing;
 pub mod observe;
 pub mod open;
+pub mod pace;
 pub mod relay;
 pub mod room;
 pub mod seal;

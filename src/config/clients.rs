@@ -6,6 +6,7 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::glob::{self, BucketGlob};
+use super::limits::{Limits, LimitsTable, check_limits};
 use super::problem::Check;
 use super::secret::SecretSource;
 use super::upstream::{Credentials, CredentialsTable, access_key_id};
@@ -26,12 +27,18 @@ pub struct Client {
     pub secret_access_key: Secret<String>,
     /// Buckets it may use.
     pub buckets: Vec<BucketGlob>,
+    /// Beginnings of the object keys it may use; all keys where `None`.
+    pub prefixes: Option<Vec<String>>,
+    /// Named key for what it writes without naming one; the rule's where `None`.
+    pub key: Option<String>,
     /// Named keys it may use; all that the rules allow where `None`.
     pub keys: Option<Vec<String>>,
     /// Whether it may only read.
     pub is_read_only: bool,
     /// Whose name its requests are signed in upstream; the deployment's where `None`.
     pub upstream_credentials: Option<Credentials>,
+    /// How much it may ask for, the defaults included.
+    pub limits: Limits,
 }
 
 impl Clients {
@@ -67,6 +74,28 @@ impl Client {
         self.buckets.iter().any(|glob| glob.matches(bucket))
     }
 
+    /// Whether its scope is all buckets.
+    pub fn may_use_all_buckets(&self) -> bool {
+        self.buckets.iter().any(BucketGlob::is_any)
+    }
+
+    /// Whether the object is in the client's scope, by its decoded key.
+    ///
+    /// Where the scope is a prefix, keys with dot segments are in none: some upstreams take keys for
+    /// paths, and leave the prefix by them.
+    pub fn may_use_object(&self, bucket: &str, key: &str) -> bool {
+        self.may_use_bucket(bucket) && self.may_use_prefix(key)
+    }
+
+    /// Whether all keys that begin so are in the client's scope.
+    pub fn may_use_prefix(&self, prefix: &str) -> bool {
+        let Some(prefixes) = &self.prefixes else {
+            return true;
+        };
+        let has_dots = prefix.split(['/', '\\']).any(|it| matches!(it, "." | ".."));
+        !has_dots && prefixes.iter().any(|own| prefix.starts_with(own))
+    }
+
     /// Whether the client may use the named key, given by the name it has in the configuration.
     pub fn may_use_key(&self, key: &str) -> bool {
         self.keys
@@ -81,17 +110,24 @@ struct ClientTable {
     access_key_id: String,
     secret_access_key: SecretSource,
     buckets: Option<Vec<String>>,
+    prefixes: Option<Vec<String>>,
+    key: Option<String>,
     keys: Option<Vec<String>>,
     read_only: Option<bool>,
     upstream_credentials: Option<CredentialsTable>,
+    limits: Option<LimitsTable>,
 }
 
-pub(super) fn check(value: Option<Value>, check: &mut Check<'_>) -> Option<Clients> {
+pub(super) fn check(
+    value: Option<Value>,
+    defaults: Limits,
+    check: &mut Check<'_>,
+) -> Option<Clients> {
     let mut by_id = HashMap::new();
     let mut is_complete = true;
     for (key, element) in check.elements("clients", value) {
         let table = check.read::<ClientTable>(&key, element);
-        let Some(client) = table.and_then(|table| client(&key, table, check)) else {
+        let Some(client) = table.and_then(|table| client(&key, table, defaults, check)) else {
             is_complete = false;
             continue;
         };
@@ -110,18 +146,25 @@ pub(super) fn check(value: Option<Value>, check: &mut Check<'_>) -> Option<Clien
 /// A managed key is never a named one, for no client.
 pub(super) fn check_keys(clients: &Clients, managed: &str, check: &mut Check<'_>) {
     for client in clients.iter() {
-        let keys = client.keys.as_deref().unwrap_or_default();
-        if keys.iter().any(|key| key == managed) {
+        let keys = client.keys.iter().flatten().chain(&client.key);
+        if keys.into_iter().any(|key| key == managed) {
             let id = &client.access_key_id;
             check.problem(
                 "clients",
-                format!("client {id}: keys must not list the managed key: clients never name it"),
+                format!(
+                    "client {id}: key and keys must not name the managed key: clients never name it"
+                ),
             );
         }
     }
 }
 
-fn client(key: &str, table: ClientTable, check: &mut Check<'_>) -> Option<Client> {
+fn client(
+    key: &str,
+    table: ClientTable,
+    defaults: Limits,
+    check: &mut Check<'_>,
+) -> Option<Client> {
     access_key_id(&format!("{key}.access_key_id"), &table.access_key_id, check);
     let secret = table
         .secret_access_key
@@ -132,12 +175,49 @@ fn client(key: &str, table: ClientTable, check: &mut Check<'_>) -> Option<Client
         Some(own) => Some(own.check(&format!("{key}.upstream_credentials"), check)?),
         None => None,
     };
+    let limits = check_limits(
+        &format!("{key}.limits"),
+        table.limits.unwrap_or_default(),
+        check,
+    );
+    check_prefixes(key, table.prefixes.as_deref(), check);
+    if let (Some(own), Some(keys)) = (&table.key, &table.keys)
+        && !keys.contains(own)
+    {
+        check.problem(
+            format!("{key}.key"),
+            "must be one of keys, in the same spelling",
+        );
+    }
     Some(Client {
         access_key_id: table.access_key_id,
         secret_access_key: secret?,
         buckets,
+        prefixes: table.prefixes,
+        key: table.key,
         keys: table.keys,
         is_read_only: table.read_only.unwrap_or(false),
         upstream_credentials,
+        limits: limits.or(defaults),
     })
+}
+
+fn check_prefixes(key: &str, prefixes: Option<&[String]>, check: &mut Check<'_>) {
+    let Some(prefixes) = prefixes else { return };
+    if prefixes.is_empty() {
+        check.problem(format!("{key}.prefixes"), "must not be empty");
+    }
+    for (index, prefix) in prefixes.iter().enumerate() {
+        let has_dots = prefix.split('/').any(|it| matches!(it, "." | ".."));
+        if prefix.is_empty() || has_dots {
+            check.problem(
+                format!("{key}.prefixes[{index}]"),
+                "must not be empty, and have no segment . or ..",
+            );
+        } else if !prefix.ends_with('/') {
+            check.warn(format!(
+                "{key}.prefixes[{index}] does not end in \"/\": {prefix:?} covers keys like \"{prefix}x\", too"
+            ));
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod crypto;
 pub mod glob;
 pub mod keys;
+pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod place;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 use clients::Clients;
 use crypto::Crypto;
 use keys::{Keys, RegistryPlace};
+use limits::DefaultLimits;
 use listen::{Admin, Listen};
 use log::Log;
 use rules::Rules;
@@ -56,6 +58,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Who may call.
     pub clients: Clients,
+    /// How much clients may ask for that have no limits of their own.
+    pub limits: DefaultLimits,
     /// Key names, providers and caches.
     pub keys: Keys,
     /// Multipart uploads.
@@ -102,7 +106,10 @@ impl Config {
     }
 
     fn from_sections(sections: Sections, check: &mut Check<'_>) -> Option<Self> {
-        let clients = clients::check(sections.clients, check);
+        let limits = section(check, "limits", sections.limits);
+        let limits = limits.map(|table| limits::check_defaults(&table, check));
+        let defaults = limits.unwrap_or_default().clients;
+        let clients = clients::check(sections.clients, defaults, check);
         let listen = section(check, "listen", sections.listen);
         let listen = listen.map(|table| listen::check(table, check));
         let admin = section(check, "admin", sections.admin);
@@ -142,6 +149,7 @@ impl Config {
             admin: admin?,
             upstream: upstream?,
             clients: clients?,
+            limits: limits?,
             keys: keys?,
             uploads: uploads?,
             rules,
@@ -160,6 +168,7 @@ struct Sections {
     admin: Option<Value>,
     upstream: Option<Value>,
     clients: Option<Value>,
+    limits: Option<Value>,
     keys: Option<Value>,
     uploads: Option<Value>,
     rules: Option<Value>,
@@ -168,8 +177,8 @@ struct Sections {
 }
 
 /// Names of the tables, for overrides of a whole table or array.
-const SECTIONS: [&str; 9] = [
-    "listen", "admin", "upstream", "clients", "keys", "uploads", "rules", "crypto", "log",
+const SECTIONS: [&str; 10] = [
+    "listen", "admin", "upstream", "clients", "limits", "keys", "uploads", "rules", "crypto", "log",
 ];
 
 /// Reads one table; an absent one counts as empty.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::Response;
 
 use super::context::{Cx, S3Request};
-use super::encryption::uses_bucket_key;
+use super::encryption::{default_key, uses_bucket_key};
 use super::incoming::{respond, set_plaintext_len};
 use super::policy::ResolvedRule;
 use crate::body::Body;
@@ -17,7 +17,7 @@ use crate::s3::xml::bucket_encryption::DefaultEncryption;
 
 /// What new objects of the bucket are encrypted with by default.
 pub fn get(cx: &Cx, request: &S3Request) -> Result<Response<Body>, Error> {
-    let default = default(cx, request.rule(cx)?)
+    let default = default(cx, request, request.rule(cx)?)
         .ok_or_else(|| S3Error::new(ErrorCode::NoEncryptionConfiguration))?;
     let document = default.render();
     let mut headers = HeaderMap::new();
@@ -32,7 +32,7 @@ pub async fn put(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, Erro
     let document = request.document(cx, DOCUMENT_LEN_MAX).await?;
     let (document, _proof) = document.ok_or_else(|| S3Error::new(ErrorCode::MalformedXml))?;
     let asked = DefaultEncryption::parse(&document)?;
-    if !is_same(cx, default(cx, rule), asked) {
+    if !is_same(cx, default(cx, &request, rule), asked) {
         return Err(change());
     }
     let headers = HeaderMap::from_iter([(CONTENT_LENGTH, 0.into())]);
@@ -48,14 +48,15 @@ pub fn change() -> Error {
     .into()
 }
 
-fn default(cx: &Cx, rule: &ResolvedRule) -> Option<DefaultEncryption> {
+fn default(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Option<DefaultEncryption> {
     match rule.rule.encryption {
         Encryption::Managed => Some(DefaultEncryption::Managed),
         Encryption::NamedKey => {
-            let key = cx.keys.resolve(&rule.rule.key);
+            let name = default_key(request, rule);
+            let key = cx.keys.resolve(name);
             let bucket_key = key.map(|key| uses_bucket_key(cx, rule, key.provider));
             Some(DefaultEncryption::NamedKey {
-                key: Some(rule.rule.key.clone()),
+                key: Some(name.to_owned()),
                 bucket_key,
             })
         }

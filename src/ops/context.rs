@@ -22,6 +22,7 @@ use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
 use crate::body::idle::{ByteCount, Received, Side};
+use crate::body::pace::Brake;
 use crate::body::room::Room;
 use crate::config::place::S3Place;
 use crate::error::Error;
@@ -130,6 +131,8 @@ pub struct S3Request {
     /// Whether nobody sent it: a command that runs beside the proxy, with its keys and rules. No
     /// caller's rights are asked for then.
     pub is_operator: bool,
+    /// Slows its bodies down.
+    pub brake: Brake,
     /// Body bytes received so far.
     pub received: Arc<AtomicU64>,
     /// Unread; gone once it is being read.
@@ -161,6 +164,7 @@ impl S3Request {
             verified: Arc::new(Verified::of_own()),
             caller: None,
             is_operator: true,
+            brake: Brake::default(),
             received: Arc::default(),
             body: None,
             form: None,
@@ -226,6 +230,7 @@ impl S3Request {
             verified: Arc::clone(&self.verified),
             caller: self.caller.clone(),
             is_operator: self.is_operator,
+            brake: Brake::default(),
             received: Arc::default(),
             body: None,
             form: None,
@@ -255,6 +260,7 @@ impl S3Request {
         let total = cx.metrics.byte_counter(Direction::ClientIn);
         let bytes = ByteCount::new(total, Some(Arc::clone(&self.received)));
         let source = Received::new(body, Side::Client, cx.settings.client_idle, bytes);
+        let source = source.slowed(self.brake.clone());
         Ok(ClaimedBody::new(source, verifier))
     }
 

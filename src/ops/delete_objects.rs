@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::s3::checksum::{Checksum, ChecksumAlgorithm};
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::xml::delete::upstream_deletion;
+use crate::s3::xml::delete::{deleted_keys, upstream_deletion};
 use crate::upstream::request::Payload;
 
 /// See the module.
@@ -23,10 +23,19 @@ pub async fn delete_objects(cx: &Cx, mut request: S3Request) -> Result<Response<
         let message = "A prefix of this bucket is denied: delete its objects one by one.";
         return Err(S3Error::with_message(ErrorCode::AccessDenied, message).into());
     }
+    let caller = request.caller.clone();
     let mut upstream = request.upstream(request.method.clone());
     upstream.headers = outgoing::headers(&request, BodyHeaders::Keep);
     upstream.query = outgoing::query(&request);
     if let Some((bytes, proof)) = request.document(cx, DOCUMENT_LEN_MAX).await? {
+        if let Some(caller) = caller.filter(|caller| caller.client.prefixes.is_some()) {
+            // All or nothing: a partial answer would have to be made of the upstream's.
+            let keys = deleted_keys(&bytes)?;
+            if !keys.iter().all(|key| caller.client.may_use_prefix(key)) {
+                let message = "One of these keys is not for you to delete: nothing was deleted.";
+                return Err(S3Error::with_message(ErrorCode::AccessDenied, message).into());
+            }
+        }
         match upstream_deletion(&bytes)? {
             None => carry(&mut upstream, bytes, &proof),
             Some(edited) => {

@@ -164,7 +164,14 @@ fn wrap_kind(bucket_key: bool) -> WrapKind {
     }
 }
 
-/// The key the client named, or else the rule's default.
+/// The named key for who names none: the caller's own, or else the rule's.
+pub fn default_key<'a>(request: &'a S3Request, rule: &'a ResolvedRule) -> &'a str {
+    let caller = request.caller.as_ref();
+    let own = caller.and_then(|caller| caller.client.key.as_deref());
+    own.unwrap_or(&rule.rule.key)
+}
+
+/// The key the client named, or else its default, or else the rule's.
 pub async fn named_key(
     cx: &Cx,
     request: &S3Request,
@@ -172,7 +179,10 @@ pub async fn named_key(
     asked: Option<&str>,
 ) -> Result<KeyRef, Error> {
     // Whether the key exists is answered first, as KMS does.
-    let key = cx.keys.describe(asked.unwrap_or(&rule.rule.key)).await?;
+    let key = cx
+        .keys
+        .describe(asked.unwrap_or_else(|| default_key(request, rule)));
+    let key = key.await?;
     let is_managed = cx.keys.is_managed(&KeyId::from(&key));
     // An anonymous request may write where the rule says so, under the rule's own key only.
     let by_caller = match &request.caller {

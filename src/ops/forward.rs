@@ -13,6 +13,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
+use crate::s3::xml::destinations::destinations;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// See the module.
@@ -27,6 +28,7 @@ pub async fn forward(cx: &Cx, mut request: S3Request) -> Result<Response<Body>, 
     let operation = request.operation.clone();
     if let Some((bytes, proof)) = request.document(cx, DOCUMENT_LEN_MAX).await? {
         check_document(&operation, &bytes)?;
+        check_destinations(cx, &request, &bytes)?;
         carry(&mut upstream, bytes, &proof);
     }
     incoming::relay(cx, cx.upstream.send(upstream).await?).await
@@ -47,6 +49,26 @@ pub fn carry(upstream: &mut UpstreamRequest, document: Bytes, proof: &PayloadPro
             checksum: false,
         };
     }
+}
+
+/// The upstream would write into the buckets that a configuration names, with the rights of the
+/// proxy: they have to be in its caller's scope, and none of the proxy's own.
+fn check_destinations(cx: &Cx, request: &S3Request, document: &Bytes) -> Result<(), Error> {
+    // A bucket policy is no XML, and opens no other bucket.
+    let is_policy = request.operation.name() == "PutBucketPolicy";
+    if !matches!(request.operation, Operation::Bucket(_)) || is_policy || document.is_empty() {
+        return Ok(());
+    }
+    let caller = request.caller.as_ref();
+    let may_use = |bucket: &String| {
+        cx.rules.serves_some(bucket)
+            && caller.is_some_and(|caller| caller.client.may_use_bucket(bucket))
+    };
+    if destinations(document)?.iter().all(may_use) {
+        return Ok(());
+    }
+    let message = "This configuration names a bucket that is not for you to use.";
+    Err(S3Error::with_message(ErrorCode::AccessDenied, message).into())
 }
 
 /// Documents that ask for what the upstream would do with ciphertext.

@@ -18,6 +18,7 @@ pub mod incoming;
 pub mod kept;
 pub mod key_registry;
 pub mod layouts;
+pub mod list_buckets;
 pub mod list_objects;
 pub mod listed_sizes;
 pub mod multipart;
@@ -96,12 +97,12 @@ pub async fn dispatch(cx: &Arc<Cx>, request: S3Request) -> Result<Response<Body>
         Operation::GetBucketEncryption => bucket_encryption::get(cx, &request),
         Operation::PutBucketEncryption => Box::pin(bucket_encryption::put(cx, request)).await,
         Operation::DeleteBucketEncryption => Err(bucket_encryption::change()),
+        Operation::ListBuckets => Box::pin(list_buckets::list_buckets(cx, request)).await,
         Operation::Bucket(_)
         | Operation::Object(_)
         | Operation::CreateBucket
         | Operation::DeleteBucket
         | Operation::HeadBucket
-        | Operation::ListBuckets
         | Operation::RestoreObject => Box::pin(forward::forward(cx, request)).await,
         Operation::CreateSession
         | Operation::GetObjectTorrent

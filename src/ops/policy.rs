@@ -89,6 +89,12 @@ impl RuleBook {
         of_bucket
     }
 
+    /// Whether some object of the bucket may be reached by somebody.
+    pub fn serves_some(&self, bucket: &str) -> bool {
+        self.within(bucket)
+            .any(|rule| rule.encryption != Encryption::Deny)
+    }
+
     fn within(&self, bucket: &str) -> impl Iterator<Item = &Rule> {
         self.covering(bucket)
             .into_iter()
@@ -152,7 +158,9 @@ impl Caller {
 
     /// The keys of a client; all that the rules allow where `None`.
     pub fn check(client: &Client, keys: &KeyService) -> Result<Option<HashSet<KeyId>>, UnknownKey> {
-        let place = format!("clients[{}].keys", client.access_key_id);
+        let id = &client.access_key_id;
+        resolve(client.key.as_slice(), keys, &format!("clients[{id}].key"))?;
+        let place = format!("clients[{id}].keys");
         client
             .keys
             .as_ref()

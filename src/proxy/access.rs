@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::config::glob::BucketGlob;
+use crate::config::clients::Client;
 use crate::error::Error;
-use crate::ops::context::Cx;
+use crate::ops::context::{Cx, S3Request};
 use crate::ops::policy::Caller;
+use crate::s3::copy_source::CopySource;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
+use crate::s3::query::Query;
 use crate::s3::target::{BucketName, ObjectKey, Target};
+use crate::s3::uri;
 
 /// Refuses what is outside the caller's scope. Rules come later, with the operation.
 pub fn authorise(
@@ -18,6 +21,7 @@ pub fn authorise(
     caller: Option<&Caller>,
     operation: &Operation,
     target: &Target,
+    query: Query<'_>,
 ) -> Result<(), Error> {
     let denied = || Error::from(S3Error::new(ErrorCode::AccessDenied));
     let bucket = target.bucket().map(BucketName::as_str);
@@ -31,16 +35,82 @@ pub fn authorise(
             Err(denied())
         };
     };
-    if caller.client.is_read_only && operation.writes() {
-        return Err(denied());
-    }
-    match bucket {
-        Some(bucket) if !caller.client.may_use_bucket(bucket) => Err(denied()),
-        // A list of all buckets shows more than a scoped client may know.
-        None if !caller.client.buckets.iter().any(BucketGlob::is_any) => Err(denied()),
-        Some(_) | None => Ok(()),
+    let client = &caller.client;
+    let is_in_scope = match (bucket, key) {
+        // Shows what is in scope.
+        (None, _) => client.may_use_all_buckets() || *operation == Operation::ListBuckets,
+        (Some(bucket), None) => {
+            client.may_use_bucket(bucket) && is_for_prefixes(client, operation, query)
+        }
+        (Some(bucket), Some(key)) => client.may_use_object(bucket, key),
+    };
+    if is_in_scope && !(client.is_read_only && operation.writes()) {
+        Ok(())
+    } else {
+        Err(denied())
     }
 }
+
+/// As [`authorise`], for what a copy reads: before anything is asked about either end.
+pub fn authorise_source(request: &S3Request) -> Result<(), Error> {
+    if !matches!(
+        request.operation,
+        Operation::CopyObject | Operation::UploadPartCopy
+    ) {
+        return Ok(());
+    }
+    let source = CopySource::parse(&request.headers)?;
+    let caller = request.caller.as_ref();
+    let may_read = caller.is_some_and(|caller| {
+        let client = &caller.client;
+        client.may_use_object(source.bucket(), source.key())
+    });
+    if may_read {
+        Ok(())
+    } else {
+        Err(S3Error::new(ErrorCode::AccessDenied).into())
+    }
+}
+
+/// Whether a request about a bucket as a whole stays within the key prefixes of a client: listings
+/// of such a prefix, deletions (key by key, once they are read), forms (by their key), and what tells
+/// nothing of keys. Everything else is about all of the bucket.
+fn is_for_prefixes(client: &Client, operation: &Operation, query: Query<'_>) -> bool {
+    if client.prefixes.is_none() {
+        return true;
+    }
+    match operation {
+        Operation::ListObjects
+        | Operation::ListObjectsV2
+        | Operation::ListObjectVersions
+        | Operation::ListMultipartUploads => {
+            // Some upstreams take a plus sign for a space: it has to be encoded.
+            let raw = query
+                .pairs()
+                .filter(|(name, _)| uri::decode(name).as_ref() == b"prefix");
+            let is_plain = raw
+                .into_iter()
+                .all(|(_, value)| !value.unwrap_or_default().contains('+'));
+            let prefix = query.get("prefix").unwrap_or_default();
+            let prefix = std::str::from_utf8(&prefix);
+            is_plain && prefix.is_ok_and(|prefix| client.may_use_prefix(prefix))
+        }
+        Operation::DeleteObjects
+        | Operation::GetBucketEncryption
+        | Operation::HeadBucket
+        | Operation::PostObject => true,
+        Operation::Bucket(relayed) => HARMLESS.contains(&relayed.name()),
+        _ => false,
+    }
+}
+
+/// What of a bucket's configuration tells nothing of keys, and is asked by clients before they write.
+const HARMLESS: [&str; 4] = [
+    "GetBucketLocation",
+    "GetBucketRequestPayment",
+    "GetBucketVersioning",
+    "GetObjectLockConfiguration",
+];
 
 /// What `anonymous = "allow"` can open: reading, listing and writing objects. Everything else would
 /// run with the rights of the proxy.
@@ -63,6 +133,7 @@ pub struct InFlight(Arc<DashMap<String, u32>>);
 
 /// One request in flight; ends when dropped.
 pub struct Ticket {
+    count: u32,
     all: InFlight,
     client: String,
 }
@@ -70,8 +141,12 @@ pub struct Ticket {
 impl InFlight {
     /// Counts a request of this client until the ticket is dropped.
     pub fn enter(&self, client: &str) -> Ticket {
-        *self.0.entry(client.to_owned()).or_default() += 1;
+        let mut entry = self.0.entry(client.to_owned()).or_default();
+        *entry += 1;
+        let count = *entry;
+        drop(entry);
         Ticket {
+            count,
             all: self.clone(),
             client: client.to_owned(),
         }
@@ -80,6 +155,13 @@ impl InFlight {
     /// Requests in flight of this client.
     pub fn of(&self, client: &str) -> u32 {
         self.0.get(client).map_or(0, |count| *count)
+    }
+}
+
+impl Ticket {
+    /// The requests of its client that were in flight when it entered, itself included.
+    pub fn count(&self) -> u32 {
+        self.count
     }
 }
 

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::body::observe::{End, Sent};
 use crate::error::Fault;
+use crate::body::pace::Brake;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::recent::Failure;
 use crate::telemetry::request_id::RequestId;
@@ -24,6 +25,7 @@ pub struct Account {
     client: Option<String>,
     error: Option<(&'static str, Fault)>,
     received: Arc<AtomicU64>,
+    brake: Brake,
 }
 
 impl Account {
@@ -38,6 +40,7 @@ impl Account {
             client: None,
             error: None,
             received: Arc::default(),
+            brake: Brake::default(),
         }
     }
 
@@ -91,6 +94,11 @@ impl Account {
             bucket: self.bucket.clone(),
             is_complete,
         })
+    }
+
+    /// What slows its bodies down.
+    pub fn brake(&self) -> Brake {
+        self.brake.clone()
     }
 
     /// Writes the line.

@@ -26,6 +26,7 @@ use crate::s3::form::policy::{LengthRange, PostPolicy};
 use crate::s3::form::success::Success;
 use crate::s3::form::{Boundary, FORM_LEN_MAX, FormError};
 use crate::s3::headers::{self, HeaderError, RequestTreatment, request_treatment};
+use crate::s3::query::Query;
 use crate::s3::target::{BucketName, ObjectKey, Target, request_host};
 use crate::s3::uri;
 use crate::telemetry::metrics::Direction;
@@ -49,6 +50,7 @@ impl Proxy {
         let total = self.cx.metrics.byte_counter(Direction::ClientIn);
         let bytes = ByteCount::new(total, Some(log.received()));
         let body = Received::new(body, Side::Client, self.cx.settings.client_idle, bytes);
+        let body = body.slowed(log.brake());
         // Nobody has proven who they are yet: the fields are to this request what its head is to
         // others, and have as long.
         let head = FormHead::read(body, &boundary);
@@ -66,7 +68,11 @@ impl Proxy {
         let bucket = parsed.target.bucket().map_or("", BucketName::as_str);
         let lengths = self.check_policy(&verified, &fields, bucket)?;
         let target = with_key(&parsed.target, fields.key()?)?;
-        let (caller, ticket) = self.admit(&verified, &parsed.operation, &target, log)?;
+        let (caller, ticket) = self.admit(
+            &verified,
+            (&parsed.operation, &target, Query::default()),
+            log,
+        )?;
         let mut stored_headers = fields.headers()?;
         keep(&parts.headers, &mut stored_headers);
         headers::check_request(&stored_headers)?;
@@ -91,6 +97,7 @@ impl Proxy {
             headers: stored_headers,
             verified: Arc::new(verified),
             caller,
+            brake: log.brake(),
             received: log.received(),
             body: None,
             form: Some(form),

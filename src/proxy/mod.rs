@@ -5,6 +5,7 @@ pub mod access;
 pub mod account;
 pub mod answer;
 mod form;
+pub mod limits;
 pub mod parse;
 
 use std::collections::HashMap;
@@ -19,10 +20,13 @@ use tracing::Instrument;
 
 use self::access::{InFlight, Ticket};
 use self::account::Account;
+use self::limits::Meters;
 use self::parse::Parsed;
 use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
 use crate::body::observe::Observed;
+use crate::body::pace::{Brake, Slowed};
+use crate::config::limits::Limits;
 use crate::error::Error;
 use crate::ops;
 use crate::ops::context::{Cx, S3Request};
@@ -58,6 +62,10 @@ pub struct Surroundings {
     pub in_flight: InFlight,
     /// Where requests that failed are remembered, those of all proxies that share it.
     pub recent: Arc<Recent>,
+    /// What clients have used of their limits, over all proxies that share it.
+    pub meters: Meters,
+    /// The limits of all unsigned requests together.
+    pub anonymous: Limits,
 }
 
 /// The callers by access key id.
@@ -149,7 +157,9 @@ impl Proxy {
             self.surroundings.clock,
         );
         metrics.first_byte(operation, started.elapsed());
+        let brake = log.brake();
         response.map(|body| {
+            let body = Body::new(Slowed::new(body, brake));
             Body::new(Observed::new(body, move |sent| {
                 drop((guard, ticket));
                 metrics.request(operation, status, started.elapsed());
@@ -171,8 +181,9 @@ impl Proxy {
         let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         if parsed.operation == Operation::Preflight {
+            let ticket = self.limit(None, log)?;
             let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
-            return answer.map(|response| (response, None));
+            return answer.map(|response| (response, Some(ticket)));
         }
         let now = (self.surroundings.clock)();
         let verified = self
@@ -183,13 +194,17 @@ impl Proxy {
             refuse_hoisted()?;
             Box::pin(self.form_request(arrival, &verified, log)).await?
         } else {
-            let (caller, ticket) = self.admit(&verified, &parsed.operation, &parsed.target, log)?;
+            let query = Query::new(parts.uri.query());
+            let what = (&parsed.operation, &parsed.target, query);
+            let (caller, ticket) = self.admit(&verified, what, log)?;
             if verified.scheme() != Scheme::Presigned {
                 refuse_hoisted()?;
             }
             let mut request = s3_request(arrival, verified, caller);
             request.received = log.received();
+            request.brake = log.brake();
             headers::check_request(&request.headers)?;
+            access::authorise_source(&request)?;
             (request, ticket)
         };
         let answer = ops::dispatch(&self.cx, request);
@@ -204,16 +219,33 @@ impl Proxy {
     fn admit(
         &self,
         verified: &Verified,
-        operation: &Operation,
-        target: &Target,
+        (operation, target, query): (&Operation, &Target, Query<'_>),
         log: &mut Account,
     ) -> Result<(Option<Arc<Caller>>, Option<Ticket>), Error> {
         let id = verified.caller();
         let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
-        let ticket = id.map(|id| self.surroundings.in_flight.enter(id));
         log.set_client(id);
-        access::authorise(&self.cx, caller.as_deref(), operation, target)?;
-        Ok((caller, ticket))
+        let ticket = self.limit(caller.as_deref(), log)?;
+        access::authorise(&self.cx, caller.as_deref(), operation, target, query)?;
+        Ok((caller, Some(ticket)))
+    }
+
+    /// Refuses what is beyond the limits of a client, or of those who sign nothing.
+    fn limit(&self, caller: Option<&Caller>, log: &Account) -> Result<Ticket, Error> {
+        let Surroundings {
+            in_flight,
+            meters,
+            anonymous,
+            ..
+        } = &self.surroundings;
+        let client = caller.map(|caller| &caller.client);
+        // No client has the empty id.
+        let id = client.map_or("", |client| &client.access_key_id);
+        let limits = client.map_or(anonymous, |client| &client.limits);
+        let ticket = in_flight.enter(id);
+        let slow = (&log.brake(), &self.cx.metrics);
+        meters.admit(id, (limits, ticket.count()), slow, Instant::now())?;
+        Ok(ticket)
     }
 }
 
@@ -251,6 +283,7 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         headers,
         verified: Arc::new(verified),
         caller,
+        brake: Brake::default(),
         received: Arc::default(),
         body: Some(body),
         form: None,

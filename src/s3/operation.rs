@@ -77,6 +77,13 @@ pub struct Relayed {
     writes: bool,
 }
 
+impl Relayed {
+    /// The name in the S3 API.
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+}
+
 impl Operation {
     /// The name in the S3 API, for spans and metrics: one of a bounded set.
     pub fn name(&self) -> &'static str {
@@ -165,6 +172,49 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What a request looks like that is an operation of the tables.
+#[derive(Clone, Debug)]
+pub struct RequestShape {
+    /// The method.
+    pub method: Method,
+    /// What it is about.
+    pub place: Place,
+    /// A query that chooses the operation, with values that mean nothing; may be empty.
+    pub query: String,
+    /// What a request without further headers is.
+    pub operation: Operation,
+}
+
+/// What a request can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All buckets.
+    Service,
+    /// A bucket.
+    Bucket,
+    /// An object.
+    Object,
+}
+
+/// Every row of the tables, for whoever has something to say about all operations. Those that only
+/// a header or a value tells apart are not among them: CopyObject, UploadPartCopy, ListObjects with
+/// another `list-type`, Preflight, WriteGetObjectResponse.
+pub fn request_shapes() -> impl Iterator<Item = RequestShape> {
+    let tables = [
+        (Place::Service, SERVICE_ROUTES),
+        (Place::Bucket, BUCKET_ROUTES),
+        (Place::Object, OBJECT_ROUTES),
+    ];
+    tables.into_iter().flat_map(|(place, routes)| {
+        routes.iter().map(move |route| RequestShape {
+            method: route.verb.method(),
+            place,
+            query: route.query(),
+            operation: route.operation.clone(),
+        })
+    })
 }
 
 /// Names the operation of a request; total.

@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("webhook::patch", "webhook::pod webhook::profile"),
     ("webhook::review", "webhook::patch webhook::pod webhook::profile"),
     ("webhook", "server telemetry webhook::profile webhook::review"),
-    ("proxy", "auth body config::clients config::glob error format ops s3 secret server telemetry"),
+    ("proxy", "auth body config::clients config::glob config::limits error format ops s3 secret server telemetry"),
 ];
 
 /// The top of the house, which puts the rooms together.

@@ -44,6 +44,7 @@ mod semantics;
 mod sizes;
 mod status;
 mod support;
+mod tenants;
 mod transparency;
 mod uploads;
 mod webhook;

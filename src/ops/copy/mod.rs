@@ -182,7 +182,7 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
     let may_read = request
         .caller
         .as_ref()
-        .is_some_and(|caller| caller.client.may_use_bucket(name.bucket()));
+        .is_some_and(|caller| caller.client.may_use_object(name.bucket(), name.key()));
     if !may_read {
         return Err(S3Error::new(ErrorCode::AccessDenied).into());
     }

@@ -29,6 +29,16 @@ impl Verb {
             .find(|(name, _)| name == method)
             .map(|(_, verb)| verb)
     }
+
+    pub(super) fn method(self) -> Method {
+        match self {
+            Self::Delete => Method::DELETE,
+            Self::Get => Method::GET,
+            Self::Head => Method::HEAD,
+            Self::Post => Method::POST,
+            Self::Put => Method::PUT,
+        }
+    }
 }
 
 /// One row. Of several rows for a sub-resource the first whose need is met is taken.
@@ -42,6 +52,16 @@ pub(super) struct Route {
     pub(super) needs: Option<&'static str>,
     /// The parameters that may be there besides.
     pub(super) parameters: &'static [&'static str],
+}
+
+impl Route {
+    /// A query that leads to this row.
+    pub(super) fn query(&self) -> String {
+        let needed = self.needs.map(|name| format!("{name}=2"));
+        let subresource = (!self.subresource.is_empty()).then(|| format!("{}=2", self.subresource));
+        let parts: Vec<String> = subresource.into_iter().chain(needed).collect();
+        parts.join("&")
+    }
 }
 
 pub(super) const SERVICE_ROUTES: &[Route] = &[route(

@@ -31,6 +31,23 @@ pub fn upstream_deletion(document: &[u8]) -> Result<Option<String>, S3Error> {
     Ok(is_edited.then(|| edits.apply(&document)))
 }
 
+/// The keys that a document deletes, as they are spelled.
+pub fn deleted_keys(document: &[u8]) -> Result<Vec<String>, S3Error> {
+    let malformed = || S3Error::new(ErrorCode::MalformedXml);
+    let document = Document::parse(document).ok_or_else(malformed)?;
+    let mut keys = Vec::new();
+    for object in document.root().children() {
+        let mut of_object = object.children().filter(|child| child.name() == "Key");
+        match (object.name(), of_object.next(), of_object.next()) {
+            ("Quiet", None, None) => {}
+            // Of two keys nobody knows which the upstream takes.
+            ("Object", Some(key), None) => keys.push(key.text().ok_or_else(malformed)?),
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(keys)
+}
+
 /// The upstream compares it with the stored size.
 const SIZE: &str = "Size as a condition of a deletion is not implemented.";
 
@@ -67,6 +84,22 @@ mod tests {
             "<LastModifiedTime>x</LastModifiedTime>".to_owned(),
         ] {
             assert_eq!(upstream_deletion(of(&same).as_bytes()), Ok(None), "{same}");
+        }
+    }
+
+    #[test]
+    fn deleted_keys_are_all_there_or_none() {
+        let keys = |inner: &str| deleted_keys(format!("<Delete>{inner}</Delete>").as_bytes());
+        let one = "<Object><Key>a&amp;b</Key><VersionId>v</VersionId></Object><Quiet>true</Quiet>";
+        assert_eq!(keys(one), Ok(vec!["a&b".to_owned()]));
+        for inner in [
+            "<Object/>",
+            "<Object><Key>a</Key><Key>b</Key></Object>",
+            "<Object><Key><b/></Key></Object>",
+            "<Other><Object><Key>a</Key></Object></Other>",
+            "<Key>a</Key>",
+        ] {
+            assert!(keys(inner).is_err(), "{inner}");
         }
     }
 

@@ -3,8 +3,10 @@
 
 pub mod attributes;
 pub mod bucket_encryption;
+pub mod buckets;
 pub mod copy;
 pub mod delete;
+pub mod destinations;
 pub mod document;
 pub mod error;
 pub mod list;

@@ -264,7 +264,7 @@ pub(super) const CONNECTIONS_REFUSED: Description = Description {
 pub(super) const LIMITED_REQUESTS: Description = Description {
     name: "s3seal_limited_requests_total",
     kind: Kind::Counter,
-    help: "Requests refused because a client exceeded a limit of its own, by limit",
+    help: "Requests refused, or slowed down, because a client exceeded a limit of its own, by limit",
     labels: &["reason"],
     unit: "requests",
     stability: Stability::Stable,

@@ -107,6 +107,14 @@ impl Client {
         }
     }
 
+    /// A client of the same server that signs as somebody else.
+    pub fn signing_as(&self, identity: Identity) -> Self {
+        Self {
+            identity,
+            ..self.clone()
+        }
+    }
+
     /// A signed request; `target` is path and query as they go on the wire.
     pub fn draft(&self, method: &str, target: &str) -> Draft {
         Draft {
