@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::auth::{AuthSettings, Authenticator};
 use crate::body::room::Room;
 use crate::config::Config;
+use crate::config::audit::{self as audit_config, AuditPlace};
 use crate::config::clients::Clients;
 use crate::config::limits;
 use crate::config::listen::TlsFiles;
@@ -35,6 +36,7 @@ use crate::server::tls::{self, Greeting, TlsError};
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
 use crate::telemetry::history::History;
+use crate::telemetry::audit::{Audit, Destination};
 use crate::telemetry::metrics::connections::Listener;
 use crate::telemetry::metrics::{Certificate, ChunkMemory, Metrics};
 use crate::telemetry::recent::Recent;
@@ -73,6 +75,7 @@ pub struct App {
     room: Arc<Room>,
     recent: Arc<Recent>,
     summary: Summary,
+    audit: Option<Audit>,
 }
 
 /// Why a proxy does not start.
@@ -123,6 +126,9 @@ pub enum StartError {
     /// No entropy.
     #[error("entropy: {0}")]
     Entropy(#[from] getrandom::Error),
+    /// The audit log cannot be opened.
+    #[error("audit: {0}")]
+    Audit(#[source] io::Error),
     /// An address that cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -149,6 +155,7 @@ impl StartError {
             | Self::Probe(_)
             | Self::Metrics(_)
             | Self::Threads(_)
+            | Self::Audit(_)
             | Self::Entropy(_)
             | Self::Bind { .. } => false,
         }
@@ -169,6 +176,7 @@ impl App {
             series::tell_end(&metrics, Certificate::Listen, &files.certificate);
         }
         let summary = Summary::of(&config);
+        let audit = audit_log(config.audit.as_ref(), &metrics)?;
         let callers = callers(config.clients, &config.upstream.region, &keys).await?;
         let shared = Shared {
             rooms,
@@ -178,6 +186,7 @@ impl App {
             recent: Arc::default(),
             meters: Meters::default(),
             anonymous: config.limits.anonymous,
+            audit: audit.clone(),
         };
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
@@ -202,6 +211,7 @@ impl App {
             room,
             recent: shared.recent,
             summary,
+            audit,
         })
     }
 
@@ -240,6 +250,7 @@ impl App {
             self.metrics,
             history,
         ));
+        let rotation = tokio::spawn(reopen_on_hangup(self.audit.clone()));
         let stop = async {
             stop.await;
             draining.begin();
@@ -257,6 +268,10 @@ impl App {
         .await;
         drop(self.threads);
         upkeep.abort();
+        rotation.abort();
+        if let Some(audit) = &self.audit {
+            audit.flush().await;
+        }
         drop(end_admin);
         let _ = admin.await;
         tracing::info!(cut, "stopped");
@@ -366,6 +381,7 @@ struct Shared {
     recent: Arc<Recent>,
     meters: Meters,
     anonymous: limits::Limits,
+    audit: Option<Audit>,
 }
 
 impl Shared {
@@ -383,6 +399,7 @@ impl Shared {
             recent: Arc::clone(&self.recent),
             meters: self.meters.clone(),
             anonymous: self.anonymous,
+            audit: self.audit.clone(),
         };
         let callers = Arc::clone(&self.callers);
         Ok(Proxy::new(cx, callers, authenticator, surroundings))
@@ -447,6 +464,32 @@ fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, T
     files
         .map(|files| tls::server_config(&files.certificate, &files.private_key, None))
         .transpose()
+}
+
+fn audit_log(
+    config: Option<&audit_config::Audit>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Audit>, StartError> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let destination = match &config.place {
+        AuditPlace::File(path) => Destination::File(path.clone()),
+        AuditPlace::Stdout => Destination::Stdout,
+    };
+    let audit = Audit::start(destination, config.is_required, Arc::clone(metrics));
+    audit.map(Some).map_err(StartError::Audit)
+}
+
+/// A file that was moved away is let go of.
+async fn reopen_on_hangup(audit: Option<Audit>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Some(audit), Ok(mut hangup)) = (audit, signal(SignalKind::hangup())) else {
+        return;
+    };
+    while hangup.recv().await.is_some() {
+        audit.reopen().await;
+    }
 }
 
 async fn callers(clients: Clients, region: &str, keys: &KeyService) -> Result<Callers, StartError> {

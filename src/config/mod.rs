@@ -7,6 +7,7 @@
 //!
 //! Rooms import their own part only ([`listen`], [`upstream`], [`keys`], [`rules`], …).
 
+pub mod audit;
 pub mod clients;
 pub mod crypto;
 pub mod glob;
@@ -32,6 +33,7 @@ use figment::value::{Dict, Value};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use audit::Audit;
 use clients::Clients;
 use crypto::Crypto;
 use keys::{Keys, RegistryPlace};
@@ -68,6 +70,8 @@ pub struct Config {
     pub rules: Rules,
     /// Choice of implementations.
     pub crypto: Crypto,
+    /// The audit log, if there is one.
+    pub audit: Option<Audit>,
     /// What is logged and how.
     pub log: Log,
     /// What is allowed but probably not meant; sentences for the log. Never holds a secret.
@@ -122,6 +126,8 @@ impl Config {
         let crypto = crypto.map(|table| crypto::check_crypto(&table, check));
         let log = section(check, "log", sections.log);
         let log = log.and_then(|table| log::check(table, check));
+        let audit = section(check, "audit", sections.audit);
+        let audit = audit.map(|table| audit::check(&table, check));
         let keys = section(check, "keys", sections.keys);
         let keys = keys.map(|table| keys::check(table, check));
         let rules = rules::check(sections.rules, keys.as_ref(), check);
@@ -154,6 +160,7 @@ impl Config {
             uploads: uploads?,
             rules,
             crypto: crypto?,
+            audit: audit?,
             log: log?,
             warnings: Vec::new(),
         })
@@ -173,12 +180,14 @@ struct Sections {
     uploads: Option<Value>,
     rules: Option<Value>,
     crypto: Option<Value>,
+    audit: Option<Value>,
     log: Option<Value>,
 }
 
 /// Names of the tables, for overrides of a whole table or array.
-const SECTIONS: [&str; 10] = [
-    "listen", "admin", "upstream", "clients", "limits", "keys", "uploads", "rules", "crypto", "log",
+const SECTIONS: [&str; 11] = [
+    "listen", "admin", "upstream", "clients", "limits", "keys", "uploads", "rules", "crypto",
+    "audit", "log",
 ];
 
 /// Reads one table; an absent one counts as empty.

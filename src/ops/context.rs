@@ -18,6 +18,7 @@ use super::listed_sizes::KnownSizes;
 use super::multipart::known::KnownUploads;
 use super::policy::{Caller, ResolvedRule, RuleBook};
 use super::post_object::Form;
+use super::trail::Trail;
 use crate::auth::{PayloadProof, PayloadVerifier, Verified};
 use crate::body::BodyError;
 use crate::body::claimed::ClaimedBody;
@@ -131,6 +132,8 @@ pub struct S3Request {
     /// Whether nobody sent it: a command that runs beside the proxy, with its keys and rules. No
     /// caller's rights are asked for then.
     pub is_operator: bool,
+    /// Which keys it used.
+    pub trail: Trail,
     /// Slows its bodies down.
     pub brake: Brake,
     /// Body bytes received so far.
@@ -164,6 +167,7 @@ impl S3Request {
             verified: Arc::new(Verified::of_own()),
             caller: None,
             is_operator: true,
+            trail: Trail::default(),
             brake: Brake::default(),
             received: Arc::default(),
             body: None,
@@ -230,6 +234,7 @@ impl S3Request {
             verified: Arc::clone(&self.verified),
             caller: self.caller.clone(),
             is_operator: self.is_operator,
+            trail: self.trail.clone(),
             brake: Brake::default(),
             received: Arc::default(),
             body: None,

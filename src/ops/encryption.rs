@@ -77,7 +77,10 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
             context,
             bucket_key,
         } => (Mode::NamedKey, key_id, context, bucket_key),
-        SseRequest::Customer(key) => return customer_plan(rule, key.over(request.is_tls)?),
+        SseRequest::Customer(key) => {
+            request.trail.seals(Mode::CustomerKey, None);
+            return customer_plan(rule, key.over(request.is_tls)?);
+        }
     };
     if !rule.rule.allow.contains(&mode) {
         return Err(S3Error::new(ErrorCode::AccessDenied).into());
@@ -86,6 +89,7 @@ pub async fn plan(cx: &Cx, request: &S3Request, rule: &ResolvedRule) -> Result<P
         Mode::Managed => cx.keys.describe(&cx.settings.managed_key).await?,
         Mode::NamedKey | Mode::CustomerKey => named_key(cx, request, rule, name.as_deref()).await?,
     };
+    request.trail.seals(mode, Some(&key));
     let client_context = ClientContext::from_pairs(
         context
             .iter()

@@ -136,6 +136,11 @@ pub async fn authorise<'a>(
     envelope: &'a KeyEnvelope,
 ) -> Result<AcceptedKek<'a>, Error> {
     let accepted = accept(cx, Spot::of(request, rule)?, envelope).await?;
+    let kek = match &accepted {
+        AcceptedKek::Configured(key, _) => Some(key.key()),
+        AcceptedKek::Customer => None,
+    };
+    request.trail.opens(envelope.head().mode(), kek);
     // Whoever runs a command beside the proxy has its configuration and its keys.
     if request.is_operator && matches!(accepted, AcceptedKek::Configured(..)) {
         return Ok(accepted);

@@ -100,7 +100,33 @@ fn is_for_prefixes(client: &Client, operation: &Operation, query: Query<'_>) -> 
         | Operation::HeadBucket
         | Operation::PostObject => true,
         Operation::Bucket(relayed) => HARMLESS.contains(&relayed.name()),
-        _ => false,
+        Operation::AbortMultipartUpload
+        | Operation::CompleteMultipartUpload
+        | Operation::CopyObject
+        | Operation::CreateBucket
+        | Operation::CreateMultipartUpload
+        | Operation::CreateSession
+        | Operation::DeleteBucket
+        | Operation::DeleteBucketEncryption
+        | Operation::DeleteObject
+        | Operation::GetObject
+        | Operation::GetObjectAttributes
+        | Operation::GetObjectTorrent
+        | Operation::HeadObject
+        | Operation::ListBuckets
+        | Operation::ListParts
+        | Operation::Object(_)
+        | Operation::Preflight
+        | Operation::PutBucketEncryption
+        | Operation::PutObject
+        | Operation::RenameObject
+        | Operation::RestoreObject
+        | Operation::SelectObjectContent
+        | Operation::UpdateObjectEncryption
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::WriteGetObjectResponse
+        | Operation::Unknown { .. } => false,
     }
 }
 

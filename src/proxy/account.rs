@@ -6,13 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+use crate::auth::Scheme;
 use crate::body::observe::{End, Sent};
 use crate::error::Fault;
 use crate::body::pace::Brake;
+use crate::ops::trail::{Mode, Trail};
+use crate::s3::headers::X_AMZ_COPY_SOURCE;
+use crate::s3::query::Query;
 use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::recent::Failure;
+use crate::telemetry::audit::{self, AuditRecord};
 use crate::telemetry::request_id::RequestId;
 
 /// One line of the access log in the making.
@@ -26,6 +33,18 @@ pub struct Account {
     error: Option<(&'static str, Fault)>,
     received: Arc<AtomicU64>,
     brake: Brake,
+    trail: Trail,
+    event: Event,
+}
+
+/// What only the audit log says.
+#[derive(Default)]
+struct Event {
+    time: String,
+    key: Option<String>,
+    version: Option<String>,
+    source: Option<String>,
+    scheme: Option<Scheme>,
 }
 
 impl Account {
@@ -41,6 +60,8 @@ impl Account {
             error: None,
             received: Arc::default(),
             brake: Brake::default(),
+            trail: Trail::default(),
+            event: Event::default(),
         }
     }
 
@@ -62,6 +83,64 @@ impl Account {
     /// The S3 code it is refused with, and whose fault that is.
     pub fn set_error(&mut self, code: &'static str, fault: Fault) {
         self.error = Some((code, fault));
+    }
+
+    /// When it came.
+    pub fn set_time(&mut self, time: OffsetDateTime) {
+        self.event.time = time.format(&Rfc3339).unwrap_or_default();
+    }
+
+    /// How it is signed, as far as that is known.
+    pub fn set_scheme(&mut self, scheme: Scheme) {
+        self.event.scheme = Some(scheme);
+    }
+
+    /// The object it is about, and which version of it.
+    pub fn set_object(&mut self, key: Option<&str>, query: Query<'_>) {
+        self.event.key = key.map(audit::bounded);
+        let version = query.get("versionId");
+        self.event.version = version.map(|it| audit::bounded(&String::from_utf8_lossy(&it)));
+    }
+
+    /// What it copies.
+    pub fn set_source(&mut self, headers: &HeaderMap) {
+        let source = headers.get(X_AMZ_COPY_SOURCE);
+        let source = source.map(|it| String::from_utf8_lossy(it.as_bytes()));
+        self.event.source = source.map(|it| audit::bounded(&access_log::without_signature(&it)));
+    }
+
+    /// Which keys it uses.
+    pub fn trail(&self) -> Trail {
+        self.trail.clone()
+    }
+
+    /// Its line in the audit log.
+    pub fn event(&self, status: u16, version: Option<&HeaderValue>, sent: Sent) -> AuditRecord<'_> {
+        let used = self.trail.shown();
+        let key = used.and_then(|used| used.key.as_ref());
+        let made = version.map(|it| audit::bounded(&String::from_utf8_lossy(it.as_bytes())));
+        AuditRecord {
+            target: audit::TARGET,
+            time: self.event.time.clone(),
+            request_id: self.id.as_str(),
+            client: self.client.as_deref(),
+            peer: self.peer.to_string(),
+            scheme: self.event.scheme.map(scheme_name),
+            operation: self.operation,
+            bucket: self.bucket.as_deref().map(audit::bounded),
+            key: self.event.key.clone(),
+            version_id: made.or_else(|| self.event.version.clone()),
+            source: self.event.source.clone(),
+            status,
+            error: self.error.map(|(code, _)| code),
+            mode: used.map(|used| mode_name(used.mode)),
+            provider: key.map(|key| key.provider.name()),
+            key_id: key.map(|key| audit::bounded(&key.id)),
+            key_version: key.map(|key| key.version),
+            outcome: outcome(status, sent.end),
+            bytes_in: self.received.load(Ordering::Relaxed),
+            bytes_out: sent.bytes,
+        }
     }
 
     /// Where its body bytes are counted.
@@ -118,5 +197,31 @@ impl Account {
             peer: self.peer,
             is_complete: sent.end == End::Complete,
         });
+    }
+}
+
+fn scheme_name(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Anonymous => "anonymous",
+        Scheme::Form => "form",
+        Scheme::Header => "header",
+        Scheme::Presigned => "presigned",
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::CustomerKey => "customer-key",
+        Mode::Managed => "managed",
+        Mode::NamedKey => "named-key",
+    }
+}
+
+fn outcome(status: u16, end: End) -> &'static str {
+    match (status, end) {
+        (_, End::Cancelled) => "cut",
+        (500.., _) | (_, End::Failed) => "failed",
+        (400..500, End::Complete) => "refused",
+        (_, End::Complete) => "ok",
     }
 }

@@ -97,6 +97,7 @@ impl Proxy {
             headers: stored_headers,
             verified: Arc::new(verified),
             caller,
+            trail: log.trail(),
             brake: log.brake(),
             received: log.received(),
             body: None,

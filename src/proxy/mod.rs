@@ -32,12 +32,15 @@ use crate::ops;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::cors::{Crossing, preflight};
 use crate::ops::policy::Caller;
+use crate::ops::trail::Trail;
+use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
 use crate::s3::query::Query;
-use crate::s3::target::{BucketName, Target};
+use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
+use crate::telemetry::audit::{Audit, NoAudit};
 use crate::telemetry::metrics::Direction;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
@@ -66,6 +69,8 @@ pub struct Surroundings {
     pub meters: Meters,
     /// The limits of all unsigned requests together.
     pub anonymous: Limits,
+    /// The audit log, if there is one.
+    pub audit: Option<Audit>,
 }
 
 /// The callers by access key id.
@@ -121,6 +126,14 @@ impl Proxy {
         let guard = self.cx.metrics.start_request();
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
+        log.set_time((self.surroundings.clock)());
+        let audit = self.surroundings.audit.clone();
+        let slot = audit.as_ref().map(Audit::reserve).transpose();
+        let (slot, parsed) = match slot {
+            Ok(slot) => (slot, parsed),
+            // Nothing is done that is not written down.
+            Err(NoAudit) => (None, Err(unaudited())),
+        };
         let outcome = match parsed {
             Ok(parsed) => {
                 let arrival = Arrival {
@@ -151,6 +164,7 @@ impl Proxy {
             answer::close(&mut response);
         }
         let status = response.status().as_u16();
+        let version = response.headers().get("x-amz-version-id").cloned();
         let metrics = Arc::clone(&self.cx.metrics);
         let (recent, clock) = (
             Arc::clone(&self.surroundings.recent),
@@ -167,6 +181,9 @@ impl Proxy {
                 if let Some(failure) = log.failure(clock, status, sent) {
                     recent.push(failure);
                 }
+                if let Some(audit) = audit {
+                    audit.record(slot, &log.event(status, version.as_ref(), sent));
+                }
                 log.close(status, started.elapsed(), sent);
             }))
         })
@@ -180,6 +197,9 @@ impl Proxy {
     ) -> Result<(Response<Body>, Option<Ticket>), Error> {
         let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
+        let key = parsed.target.key().map(ObjectKey::decoded);
+        log.set_object(key, Query::new(parts.uri.query()));
+        log.set_source(&parts.headers);
         if parsed.operation == Operation::Preflight {
             let ticket = self.limit(None, log)?;
             let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
@@ -203,7 +223,9 @@ impl Proxy {
             let mut request = s3_request(arrival, verified, caller);
             request.received = log.received();
             request.brake = log.brake();
+            request.trail = log.trail();
             headers::check_request(&request.headers)?;
+            log.set_source(&request.headers);
             access::authorise_source(&request)?;
             (request, ticket)
         };
@@ -225,6 +247,8 @@ impl Proxy {
         let id = verified.caller();
         let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
         log.set_client(id);
+        log.set_scheme(verified.scheme());
+        log.set_object(target.key().map(ObjectKey::decoded), query);
         let ticket = self.limit(caller.as_deref(), log)?;
         access::authorise(&self.cx, caller.as_deref(), operation, target, query)?;
         Ok((caller, Some(ticket)))
@@ -247,6 +271,11 @@ impl Proxy {
         meters.admit(id, (limits, ticket.count()), slow, Instant::now())?;
         Ok(ticket)
     }
+}
+
+fn unaudited() -> Error {
+    let message = "The audit log cannot be written.";
+    S3Error::with_message(ErrorCode::ServiceUnavailable, message).into()
 }
 
 /// A request whose head was understood.
@@ -283,6 +312,7 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         headers,
         verified: Arc::new(verified),
         caller,
+        trail: Trail::default(),
         brake: Brake::default(),
         received: Arc::default(),
         body: Some(body),

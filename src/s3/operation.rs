@@ -199,8 +199,8 @@ pub enum Place {
 }
 
 /// Every row of the tables, for whoever has something to say about all operations. Those that only
-/// a header or a value tells apart are not among them: CopyObject, UploadPartCopy, ListObjects with
-/// another `list-type`, Preflight, WriteGetObjectResponse.
+/// a header or a value tells apart are not among them: CopyObject, `UploadPartCopy`, ListObjects with
+/// another `list-type`, Preflight, `WriteGetObjectResponse`.
 pub fn request_shapes() -> impl Iterator<Item = RequestShape> {
     let tables = [
         (Place::Service, SERVICE_ROUTES),

@@ -27,12 +27,12 @@ use operations::{OperationSeries, StatusClass};
 use process::Process;
 use register::{counter, counters, gauge, gauges, histograms};
 use table::{
-    AUTH_FAILURES, BUILD_INFO, BYTES, CERTIFICATE_NOT_AFTER, CHUNK_MEMORY, CHUNK_MEMORY_MAX,
-    CONFIG_RELOADS, CONFIG_STALE, CONNECTIONS, CONNECTIONS_MAX, CONNECTIONS_REFUSED,
-    FIRST_BYTE_SECONDS, INTEGRITY_FAILURES, KEY_BREAKERS_OPEN, KEY_CACHE_ENTRIES, KEY_CACHE_HITS,
-    KEY_CACHE_MISSES, KEY_CACHE_STALE, KEY_REQUESTS, KEY_SECONDS, KEYRING_FAILURES,
-    LIMITED_REQUESTS, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, S3EC_READS,
-    UPSTREAM_ERRORS, UPSTREAM_SECONDS,
+    AUDIT_FAILURES, AUTH_FAILURES, BUILD_INFO, BYTES, CERTIFICATE_NOT_AFTER, CHUNK_MEMORY,
+    CHUNK_MEMORY_MAX, CONFIG_RELOADS, CONFIG_STALE, CONNECTIONS, CONNECTIONS_MAX,
+    CONNECTIONS_REFUSED, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES, KEY_BREAKERS_OPEN,
+    KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE, KEY_REQUESTS,
+    KEY_SECONDS, KEYRING_FAILURES, LIMITED_REQUESTS, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
+    REQUESTS_IN_FLIGHT, S3EC_READS, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
 /// All metrics. Methods are cheap: labels that requests use are resolved once.
@@ -59,6 +59,7 @@ pub struct Metrics {
     keyring_failures: IntCounter,
     plaintext_reads: IntCounter,
     s3ec_reads: IntCounter,
+    audit_failures: IntCounter,
     connections: [(Listener, Connections); 2],
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
@@ -119,6 +120,7 @@ impl Metrics {
             key_breakers_open: gauges(registry, &KEY_BREAKERS_OPEN)?,
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
+            audit_failures: counter(registry, &AUDIT_FAILURES)?,
             s3ec_reads: counter(registry, &S3EC_READS)?,
             connections: connections::all(&connections, &connections_refused),
             connections_open: connections,
@@ -316,6 +318,11 @@ impl Metrics {
     /// An object of the S3 Encryption Client was served.
     pub fn s3ec_read(&self) {
         self.s3ec_reads.inc();
+    }
+
+    /// The audit log could not be written, or a request has no line in it.
+    pub fn audit_failure(&self) {
+        self.audit_failures.inc();
     }
 
     /// The counts of a listener that serves at most `max` connections at once.

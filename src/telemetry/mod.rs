@@ -1,6 +1,7 @@
 //! Watching it: logs, metrics, access log. A leaf: it knows no other room's types.
 
 pub mod access_log;
+pub mod audit;
 pub mod certificate;
 pub mod history;
 pub mod metrics;

@@ -108,6 +108,7 @@ pub async fn update(cx: &Arc<Cx>, mut request: S3Request) -> Result<Response<Bod
     let (document, _proof) = document.ok_or_else(|| S3Error::new(ErrorCode::MalformedXml))?;
     let asked = ObjectEncryption::parse(&document)?;
     let key = encryption::named_key(cx, &request, rule, Some(&asked.key)).await?;
+    request.trail.seals(cx.keys.mode_of(&key), Some(&key));
     let target = Target {
         key,
         bucket_key: Some(asked.bucket_key),

@@ -38,7 +38,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 35] = [
+pub const ALL: [Description; 36] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -58,6 +58,7 @@ pub const ALL: [Description; 35] = [
     KEYRING_FAILURES,
     PLAINTEXT_READS,
     S3EC_READS,
+    AUDIT_FAILURES,
     CONNECTIONS,
     CONNECTIONS_MAX,
     CONNECTIONS_REFUSED,
@@ -227,6 +228,14 @@ pub(super) const PLAINTEXT_READS: Description = Description {
     help: "Objects served that were never encrypted, as plaintext_reads allows",
     labels: &[],
     unit: "objects",
+    stability: Stability::Stable,
+};
+pub(super) const AUDIT_FAILURES: Description = Description {
+    name: "s3seal_audit_failures_total",
+    kind: Kind::Counter,
+    help: "Failed attempts to write the audit log, and requests refused or without a line because of that",
+    labels: &[],
+    unit: "failures",
     stability: Stability::Stable,
 };
 pub(super) const S3EC_READS: Description = Description {

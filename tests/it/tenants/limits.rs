@@ -24,7 +24,7 @@ async fn start(limits: &str) -> (Proxy, Embedded) {
 }
 
 /// Reads the answer to a request whose body never comes.
-async fn answer_to_head(proxy: &Proxy, draft: crate::support::client::Draft) -> String {
+pub(super) async fn answer_to_head(proxy: &Proxy, draft: crate::support::client::Draft) -> String {
     let mut stream = begin(proxy.address, &draft.build()).await;
     let mut text = vec![0; 4096];
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut text));
@@ -70,14 +70,16 @@ async fn p131_a_client_has_so_many_requests_at_once() {
     let slow = tenant.draft("PUT", "/bucket/object").body("text");
     let slow = slow.header("content-length", "4").build();
     let open = begin(proxy.address, &slow).await;
-    let mut refused = tenant.get("/bucket?list-type=2").await;
-    for _ in 0..50 {
-        if refused.status == 503 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        refused = tenant.get("/bucket?list-type=2").await;
+    while !proxy
+        .metrics()
+        .await
+        .contains("s3seal_requests_in_flight 1")
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // It counts as one of the proxy's a moment before it counts as one of its client's.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = tenant.get("/bucket?list-type=2").await;
     assert_eq!(refused.code(), "SlowDown", "{refused:?}");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(owner.get("/bucket?list-type=2").await.status, 200);

@@ -1,5 +1,6 @@
 //! Tenants: who shares a proxy sees and touches nothing of the others.
 
+mod audit;
 mod foreign_keys;
 mod isolation;
 mod limits;
