@@ -73,7 +73,13 @@ async fn the_admin_listener_answers_its_paths() {
         head.contains("content-length: 12\r\n") && head.ends_with("\r\n\r\n"),
         "{head}"
     );
-    for path in ["/", "/metrics/", "/metrics-tenant", "/bucket/key"] {
+    for path in [
+        "/index.html",
+        "/status",
+        "/metrics/",
+        "/metrics-tenant",
+        "/bucket/key",
+    ] {
         assert!(ask("GET", path).await.starts_with("HTTP/1.1 404"), "{path}");
     }
     let refused = ask("POST", "/metrics").await;

@@ -121,7 +121,7 @@ impl Durations {
     /// The duration that this share of all, from 0 to 1, did not exceed: within its bucket as if they were spread
     /// evenly, and the last bound if it is among the longer ones. `None` without durations.
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        let all = self.buckets.iter().map(|(_, count)| count).sum::<u64>() + self.longer;
+        let all = self.count();
         if all == 0 {
             return None;
         }
@@ -134,6 +134,11 @@ impl Durations {
             (below, lower) = (below + count, *upper);
         }
         Some(lower)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum::<u64>() + self.longer
     }
 
     /// Adds others to these, which have the same bounds or none yet.
@@ -166,7 +171,9 @@ fn calls_since(now: &Named<Calls>, earlier: &Named<Calls>) -> Named<Calls> {
         let before = earlier.get(name).unwrap_or(&none);
         (name.clone(), calls.since(before))
     });
-    since.filter(|(_, calls)| calls.all() > 0).collect()
+    // A long answer has begun in one step, and ends in another.
+    let is_something = |calls: &Calls| calls.all() > 0 || calls.seconds.count() > 0;
+    since.filter(|(_, calls)| is_something(calls)).collect()
 }
 
 fn outcomes_since(now: &Named<Named<u64>>, earlier: &Named<Named<u64>>) -> Named<Named<u64>> {
@@ -256,6 +263,17 @@ mod tests {
         ]);
         let expected = of_operations([("GetObject", calls(2)), ("HeadObject", calls(1))]);
         assert_eq!(now.since(&earlier), expected);
+        let mut begun = earlier.clone();
+        begun
+            .operations
+            .entry("GetObject".to_owned())
+            .or_default()
+            .seconds
+            .longer += 1;
+        assert_eq!(
+            begun.since(&earlier).operations["GetObject"].seconds.longer,
+            1
+        );
         // A counter that went back is no reason for a number without end.
         assert_eq!(of_operations([]).since(&now), Counts::default());
     }
