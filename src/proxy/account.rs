@@ -12,14 +12,14 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::auth::Scheme;
 use crate::body::observe::{End, Sent};
-use crate::error::Fault;
 use crate::body::pace::Brake;
+use crate::error::Fault;
 use crate::ops::trail::{Mode, Trail};
 use crate::s3::headers::X_AMZ_COPY_SOURCE;
 use crate::s3::query::Query;
 use crate::telemetry::access_log::{self, AccessRecord};
-use crate::telemetry::recent::Failure;
 use crate::telemetry::audit::{self, AuditRecord};
+use crate::telemetry::recent::Failure;
 use crate::telemetry::request_id::RequestId;
 
 /// One line of the access log in the making.

@@ -40,7 +40,7 @@ use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
-use crate::telemetry::audit::{Audit, NoAudit};
+use crate::telemetry::audit::{Audit, NoAudit, Slot};
 use crate::telemetry::metrics::Direction;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
@@ -127,8 +127,8 @@ impl Proxy {
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         log.set_time((self.surroundings.clock)());
-        let audit = self.surroundings.audit.clone();
-        let slot = audit.as_ref().map(Audit::reserve).transpose();
+        let audit = self.surroundings.audit.as_ref();
+        let slot = audit.map(Audit::reserve).transpose();
         let (slot, parsed) = match slot {
             Ok(slot) => (slot, parsed),
             // Nothing is done that is not written down.
@@ -163,19 +163,30 @@ impl Proxy {
         if closes {
             answer::close(&mut response);
         }
+        self.cx.metrics.first_byte(operation, started.elapsed());
+        self.accounted(response, (started, operation), log, slot, (guard, ticket))
+    }
+
+    /// Writes down what became of a request when the last byte of its answer is gone; until then `held`
+    /// is held.
+    fn accounted(
+        &self,
+        response: Response<Body>,
+        (started, operation): (Instant, &'static str),
+        log: Account,
+        slot: Option<Slot>,
+        held: impl Send + Unpin + 'static,
+    ) -> Response<Body> {
         let status = response.status().as_u16();
         let version = response.headers().get("x-amz-version-id").cloned();
         let metrics = Arc::clone(&self.cx.metrics);
-        let (recent, clock) = (
-            Arc::clone(&self.surroundings.recent),
-            self.surroundings.clock,
-        );
-        metrics.first_byte(operation, started.elapsed());
+        let recent = Arc::clone(&self.surroundings.recent);
+        let (clock, audit) = (self.surroundings.clock, self.surroundings.audit.clone());
         let brake = log.brake();
         response.map(|body| {
             let body = Body::new(Slowed::new(body, brake));
             Body::new(Observed::new(body, move |sent| {
-                drop((guard, ticket));
+                drop(held);
                 metrics.request(operation, status, started.elapsed());
                 metrics.bytes(Direction::ClientOut, sent.bytes);
                 if let Some(failure) = log.failure(clock, status, sent) {
