@@ -207,10 +207,10 @@ mod tests {
         // Whatever is in the configuration, and a clock that stands still.
         let none = Allowance {
             per_second: 0,
-            burst: u64::MAX,
+            burst: 1,
         };
-        assert!(meter.take(later, 1, none));
-        assert_eq!(meter.spend(later, u64::MAX, none), WAIT_MAX);
+        let wait = meter.spend(later, u64::MAX, none);
+        assert!(wait > WAIT_MAX - Duration::from_secs(2), "{wait:?}");
     }
 
     #[tokio::test]

@@ -146,14 +146,19 @@ pub(super) fn check(
 /// A managed key is never a named one, for no client.
 pub(super) fn check_keys(clients: &Clients, managed: &str, check: &mut Check<'_>) {
     for client in clients.iter() {
-        let keys = client.keys.iter().flatten().chain(&client.key);
-        if keys.into_iter().any(|key| key == managed) {
+        if client.key.as_deref() == Some(managed) {
             let id = &client.access_key_id;
             check.problem(
                 "clients",
-                format!(
-                    "client {id}: key and keys must not name the managed key: clients never name it"
-                ),
+                format!("client {id}: key must not be the managed key: clients never name it"),
+            );
+        }
+        let keys = client.keys.as_deref().unwrap_or_default();
+        if keys.iter().any(|key| key == managed) {
+            let id = &client.access_key_id;
+            check.problem(
+                "clients",
+                format!("client {id}: keys must not list the managed key: clients never name it"),
             );
         }
     }
