@@ -210,7 +210,7 @@ mod tests {
             burst: 1,
         };
         let wait = meter.spend(later, u64::MAX, none);
-        assert!(wait > WAIT_MAX - Duration::from_secs(2), "{wait:?}");
+        assert!(wait > Duration::from_mins(59), "{wait:?}");
     }
 
     #[tokio::test]

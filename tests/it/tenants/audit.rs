@@ -84,9 +84,11 @@ async fn p133_every_request_has_one_line_and_no_secret_is_in_it() {
     assert_eq!(owner.get(&long).await.status, 400);
     let (text, lines) = lines(&file, 11).await;
     let told = |line: usize, names: &[&str]| -> String {
-        let value = |name: &&str| match &lines[line][*name] {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let value = |name: &&str| {
+            let value = &lines[line][*name];
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
         };
         names.iter().map(value).collect::<Vec<_>>().join(" ")
     };

@@ -1,4 +1,4 @@
-//! How much a client may ask for: beyond it 503 SlowDown, before a byte of a body is read.
+//! How much a client may ask for: beyond it 503 `SlowDown`, before a byte of a body is read.
 
 use std::time::{Duration, Instant};
 
