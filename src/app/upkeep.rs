@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::reload::Reloader;
 use super::with_causes;
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::{KeyService, RouteError};
@@ -26,26 +27,38 @@ pub(super) async fn upkeep(
     keyrings: Vec<Keyring>,
     not_ready: Arc<ArcSwap<Option<String>>>,
     metrics: Arc<Metrics>,
+    reloader: Reloader,
 ) {
     tokio::join!(
-        maintain(&keys, &keyrings, &metrics),
+        maintain(&keys, &keyrings, &metrics, reloader),
         watch_readiness(&keys, &not_ready)
     );
 }
 
-async fn maintain(keys: &KeyService, keyrings: &[Keyring], metrics: &Metrics) {
+async fn maintain(
+    keys: &KeyService,
+    keyrings: &[Keyring],
+    metrics: &Metrics,
+    mut reloader: Reloader,
+) {
     let mut ticks = ticks();
     // Watched before the first wait: unwatched, the signal would end the process.
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = hung_up(&mut hangup) => tracing::info!("SIGHUP: looking at the keyrings"),
+        let is_asked = tokio::select! {
+            _ = ticks.tick() => false,
+            () = hung_up(&mut hangup) => true,
+        };
+        if is_asked {
+            tracing::info!("SIGHUP: reading keyrings and configuration");
         }
         keys.maintain().await;
+        let mut has_other_keys = false;
+        // The keys first: the configuration may name new ones.
         for keyring in keyrings {
-            reload(keyring, keys, metrics).await;
+            has_other_keys |= reload(keyring, keys, metrics).await;
         }
+        reloader.look(is_asked, has_other_keys, metrics).await;
     }
 }
 
@@ -80,12 +93,15 @@ async fn hung_up(hangup: &mut Option<Signal>) {
 }
 
 /// Takes over a changed keyring file; one that is broken, or whose names cannot be routed, changes
-/// nothing but a metric.
-async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
+/// nothing but a metric. Returns whether there are other keys now.
+async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) -> bool {
     let name = keyring.name.as_str();
     match try_reload(keyring, keys).await {
-        Ok(false) => {}
-        Ok(true) => tracing::info!(name, "keyring reloaded"),
+        Ok(false) => false,
+        Ok(true) => {
+            tracing::info!(name, "keyring reloaded");
+            true
+        }
         Err(error) => {
             metrics.keyring_failure();
             tracing::error!(
@@ -93,6 +109,7 @@ async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
                 error = with_causes(&error),
                 "changed keyring not taken over"
             );
+            false
         }
     }
 }

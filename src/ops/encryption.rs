@@ -173,7 +173,7 @@ pub async fn named_key(
 ) -> Result<KeyRef, Error> {
     // Whether the key exists is answered first, as KMS does.
     let key = cx.keys.describe(asked.unwrap_or(&rule.rule.key)).await?;
-    let is_managed = cx.keys.is_managed(&KeyId::from(&key));
+    let is_managed = rule.open.accepted.is_managed(&KeyId::from(&key));
     // An anonymous request may write where the rule says so, under the rule's own key only.
     let by_caller = match &request.caller {
         Some(caller) => caller.may_use(&key),

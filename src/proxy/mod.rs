@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+use http::Version;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -20,9 +22,10 @@ use tracing::Instrument;
 use self::access::{InFlight, Ticket};
 use self::account::Account;
 use self::parse::Parsed;
-use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
+use crate::auth::{AuthError, Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
 use crate::body::observe::Observed;
+use crate::config::clients::CertificateName;
 use crate::error::Error;
 use crate::ops;
 use crate::ops::context::{Cx, S3Request};
@@ -33,28 +36,41 @@ use crate::s3::query::Query;
 use crate::s3::target::{BucketName, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
+use crate::server::admin::Draining;
+use crate::server::certificate::PeerNames;
 use crate::server::{Connection, Handler};
 use crate::telemetry::metrics::Direction;
 use crate::telemetry::request_id::{RequestId, RequestIds};
 
 /// Everything that answers S3 requests.
 pub struct Proxy {
-    cx: Arc<Cx>,
-    callers: Arc<Callers>,
-    authenticator: Authenticator,
+    in_force: ArcSwap<InForce>,
     surroundings: Surroundings,
+}
+
+/// What a request is served under. It takes all of this once, at its beginning: no request sees two
+/// configurations.
+pub struct InForce {
+    /// The rooms, with the rules.
+    pub cx: Arc<Cx>,
+    /// Who may call.
+    pub callers: Arc<Callers>,
+    /// Remembers signing keys of these callers.
+    pub authenticator: Authenticator,
+    /// Buckets in virtual-host style are in front of one of these.
+    pub domains: Vec<String>,
 }
 
 /// What a proxy needs from the world around it.
 pub struct Surroundings {
-    /// Buckets in virtual-host style are in front of one of these.
-    pub domains: Vec<String>,
     /// The time.
     pub clock: fn() -> OffsetDateTime,
     /// Names for requests.
     pub ids: RequestIds,
     /// Counts the requests of each client, over all proxies that share it.
     pub in_flight: InFlight,
+    /// While it lasts, clients are told to connect again, which leads them elsewhere.
+    pub draining: Draining,
 }
 
 /// The callers by access key id.
@@ -68,6 +84,28 @@ impl Callers {
             .map(|caller| (caller.client.access_key_id.clone(), Arc::new(caller)));
         Self(by_id.collect())
     }
+
+    /// Whose certificate this is: nobody's, if it could be two clients'.
+    fn holder(&self, names: &PeerNames) -> Option<&str> {
+        let is_of = |caller: &Caller| match &caller.client.certificate {
+            None => false,
+            Some(CertificateName::SubjectCn(name)) => names.subject_cn.as_ref() == Some(name),
+            Some(CertificateName::Dns(name)) => names.dns.contains(name),
+            Some(CertificateName::Uri(name)) => names.uris.contains(name),
+        };
+        let mut holders = self.0.values().filter(|caller| is_of(caller));
+        let only = holders.next().filter(|_| holders.next().is_none());
+        only.map(|caller| caller.client.access_key_id.as_str())
+    }
+
+    /// Whether somebody here may do less, or is somebody else, than in `other`.
+    pub fn revokes(&self, other: &Self) -> bool {
+        let is_same = |(id, old): (&String, &Arc<Caller>)| {
+            let new = self.0.get(id);
+            new.is_some_and(|new| new.grant() == old.grant())
+        };
+        !other.0.iter().all(is_same)
+    }
 }
 
 impl ClientSecrets for Callers {
@@ -80,18 +118,21 @@ impl ClientSecrets for Callers {
 
 impl Proxy {
     /// Joins the rooms.
-    pub fn new(
-        cx: Cx,
-        callers: Arc<Callers>,
-        authenticator: Authenticator,
-        surroundings: Surroundings,
-    ) -> Self {
+    pub fn new(in_force: InForce, surroundings: Surroundings) -> Self {
         Self {
-            cx: Arc::new(cx),
-            callers,
-            authenticator,
+            in_force: ArcSwap::from_pointee(in_force),
             surroundings,
         }
+    }
+
+    /// What the next request will be served under.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Serves every request from the next one on under something else.
+    pub fn adopt(&self, in_force: InForce) {
+        self.in_force.store(Arc::new(in_force));
     }
 
     /// Answers one request. Never fails: what goes wrong is an S3 error document.
@@ -99,15 +140,19 @@ impl Proxy {
         let started = Instant::now();
         let id = self.surroundings.ids.next();
         let (parts, body) = request.into_parts();
-        let closes = answer::must_close(&parts, &body);
+        // HTTP/2 has a message of its own for this.
+        let leaves = self.surroundings.draining.has_begun() && parts.version < Version::HTTP_2;
+        let closes = leaves || answer::must_close(&parts, &body);
         let asked = answer::Asked::of(&parts);
-        let parsed = self.parse(&parts);
+        let in_force = self.in_force();
+        let cx = &in_force.cx;
+        let parsed = in_force.parse(&parts);
         let target = parsed.as_ref().ok().map(|parsed| &parsed.target);
-        let mut crossing = target.and_then(|target| Crossing::of(&self.cx, target, &parts));
+        let mut crossing = target.and_then(|target| Crossing::of(cx, target, &parts));
         let operation = parsed
             .as_ref()
             .map_or("Unknown", |parsed| parsed.operation.name());
-        let guard = self.cx.metrics.start_request();
+        let guard = cx.metrics.start_request();
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         let outcome = match parsed {
@@ -118,8 +163,9 @@ impl Proxy {
                     parts,
                     body,
                     is_tls: peer.is_tls,
+                    certificate: peer.certificate,
                 };
-                let run = self.run(arrival, &mut crossing, &mut log);
+                let run = self.run(&in_force, arrival, &mut crossing, &mut log);
                 run.instrument(span.clone()).await
             }
             Err(error) => Err(error),
@@ -128,19 +174,19 @@ impl Proxy {
             Ok((response, ticket)) => (response, ticket),
             Err(error) => {
                 log.set_error(error.to_s3().code.as_str());
-                let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
+                let respond = || answer::error(&error, &asked, &id, &cx.metrics);
                 (span.in_scope(respond), None)
             }
         };
         let mut response = answer::stamp(response, &id);
         if let Some(crossing) = crossing {
-            Box::pin(crossing.show(&self.cx, response.headers_mut())).await;
+            Box::pin(crossing.show(cx, response.headers_mut())).await;
         }
         if closes {
             answer::close(&mut response);
         }
         let status = response.status().as_u16();
-        let metrics = Arc::clone(&self.cx.metrics);
+        let metrics = Arc::clone(&cx.metrics);
         metrics.first_byte(operation, started.elapsed());
         response.map(|body| {
             Body::new(Observed::new(body, move |sent| {
@@ -154,26 +200,41 @@ impl Proxy {
 
     async fn run(
         &self,
+        in_force: &InForce,
         arrival: Arrival,
         crossing: &mut Option<Crossing>,
         log: &mut Account,
     ) -> Result<(Response<Body>, Option<Ticket>), Error> {
+        let InForce {
+            cx,
+            callers,
+            authenticator,
+            ..
+        } = in_force;
         let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         if parsed.operation == Operation::Preflight {
-            let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
+            let answer = Box::pin(preflight(cx, &parsed.target, parts)).await;
             return answer.map(|response| (response, None));
         }
         let now = (self.surroundings.clock)();
-        let verified = self
-            .authenticator
-            .authenticate(parts, &*self.callers, now)?;
+        let mut verified = authenticator.authenticate(parts, &**callers, now)?;
+        let names = arrival.certificate.clone();
+        let holder = names.and_then(|names| callers.holder(&names).map(str::to_owned));
+        let holder = holder.as_deref();
+        // Not a form: any page can have a browser send one, with the certificate that it holds.
+        if parsed.operation != Operation::PostObject
+            && let Some(holder) = holder
+        {
+            verified = verified.or_of_certificate(holder);
+        }
         let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
         let (request, ticket) = if parsed.operation == Operation::PostObject {
             refuse_hoisted()?;
-            Box::pin(self.form_request(arrival, &verified, log)).await?
+            Box::pin(self.form_request(in_force, arrival, (&verified, holder), log)).await?
         } else {
-            let (caller, ticket) = self.admit(&verified, &parsed.operation, &parsed.target, log)?;
+            let asked = (&parsed.operation, &parsed.target);
+            let (caller, ticket) = self.admit(in_force, (&verified, holder), asked, log)?;
             if verified.scheme() != Scheme::Presigned {
                 refuse_hoisted()?;
             }
@@ -182,27 +243,31 @@ impl Proxy {
             headers::check_request(&request.headers)?;
             (request, ticket)
         };
-        let answer = ops::dispatch(&self.cx, request);
+        let answer = ops::dispatch(cx, request);
         let answer = match crossing {
             None => answer.await,
-            Some(crossing) => tokio::join!(answer, Box::pin(crossing.find(&self.cx))).0,
+            Some(crossing) => tokio::join!(answer, Box::pin(crossing.find(cx))).0,
         };
         Ok((answer?, ticket))
     }
 
-    /// Who is calling, if that is somebody who may.
+    /// Who is calling, if that is somebody who may. `holder` is whose certificate the connection has.
     fn admit(
         &self,
-        verified: &Verified,
-        operation: &Operation,
-        target: &Target,
+        in_force: &InForce,
+        (verified, holder): (&Verified, Option<&str>),
+        (operation, target): (&Operation, &Target),
         log: &mut Account,
     ) -> Result<(Option<Arc<Caller>>, Option<Ticket>), Error> {
         let id = verified.caller();
-        let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
+        let caller = id.and_then(|id| in_force.callers.0.get(id)).cloned();
         let ticket = id.map(|id| self.surroundings.in_flight.enter(id));
         log.set_client(id);
-        access::authorise(&self.cx, caller.as_deref(), operation, target)?;
+        let requires = |caller: &Arc<Caller>| caller.client.requires_certificate;
+        if caller.as_ref().is_some_and(requires) && holder != id {
+            return Err(AuthError::CertificateRequired.into());
+        }
+        access::authorise(&in_force.cx, caller.as_deref(), operation, target)?;
         Ok((caller, ticket))
     }
 }
@@ -214,6 +279,7 @@ struct Arrival {
     parts: Parts,
     body: Incoming,
     is_tls: bool,
+    certificate: Option<Arc<PeerNames>>,
 }
 
 fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>) -> S3Request {
@@ -223,6 +289,7 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         parts,
         body,
         is_tls,
+        certificate: _,
     } = arrival;
     let mut headers = parts.headers;
     // They are signed, unique, and contradict no header.

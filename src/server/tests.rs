@@ -151,6 +151,7 @@ async fn start_on<H: Handler>(
     limits: Limits,
     workers: Vec<Worker<H>>,
 ) -> Running {
+    let tls = tls.map(|tls| Arc::new(ArcSwap::new(tls)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

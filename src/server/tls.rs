@@ -4,10 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use crate::config::listen::{ClientCertificates, TlsFiles};
 
 /// Certificate and key cannot be used: the operator's to repair.
 #[derive(Debug, thiserror::Error)]
@@ -55,31 +59,57 @@ pub enum TlsError {
 /// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1).
 ///
 /// TLS 1.2 and 1.3; HTTP/1.1, as S3 itself speaks, and HTTP/2 for clients that offer nothing else.
-pub fn server_config(
-    certificate: &Path,
-    private_key: &Path,
-) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let TlsFiles {
+        certificate,
+        private_key,
+        clients,
+    } = files;
     let chain = read_chain(certificate)?;
     let key = read_key(private_key)?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
     let invalid = |source: rustls::Error| {
-        let path = certificate.to_owned();
+        let path = certificate.clone();
         if matches!(source, rustls::Error::InconsistentKeys(_)) {
-            let key = private_key.to_owned();
+            let key = private_key.clone();
             TlsError::Mismatch { path, key }
         } else {
             TlsError::Invalid { path, source }
         }
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(invalid)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(invalid)?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(invalid)?;
     // The server's order decides.
     config.alpn_protocols = vec![HTTP1.to_vec(), HTTP2.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Lets in who has a certificate of these authorities, and others where none is required.
+fn verifier(
+    clients: &ClientCertificates,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &clients.ca;
+    let invalid = |source: rustls::Error| TlsError::Invalid {
+        path: path.clone(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        roots.add(certificate).map_err(invalid)?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if !clients.are_required {
+        builder = builder.allow_unauthenticated();
+    }
+    let built = builder.build();
+    built.map_err(|error| invalid(rustls::Error::General(error.to_string())))
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
