@@ -1,6 +1,6 @@
 //! Envelopes, headers and whole objects in other places than their own.
 
-use super::{By, Site, rule};
+use super::{By, Site, assert_refused, rule};
 use crate::support::Options;
 use crate::support::attacker::Loot;
 
@@ -120,5 +120,29 @@ async fn p14_an_object_with_a_weaker_binding_is_moved_under_a_stricter_rule() {
     let claimed = moved.with_envelope(|it| it.binding = 2);
     site.refuses_instead(HERE, &claimed, By::Unwrap, "claimed to be strong")
         .await;
+    site.stop().await;
+}
+
+/// What was moved is not made one of this place by giving it another wrap.
+#[tokio::test]
+async fn p7_p123_a_moved_object_is_rewrapped_where_it_is() {
+    let site = Site::start(rule("")).await;
+    let here = site.write(HERE).await;
+    for (path, there) in elsewhere(&site).await {
+        for parts in MIXTURES {
+            let moved = mixed(&here, &there, parts);
+            site.attacker.plant(HERE, &moved).await;
+            let draft = site.client.draft("PUT", &format!("{HERE}?encryption"));
+            let asked = draft.body(
+                "<ObjectEncryption><SSE-KMS><KMSKeyArn>default</KMSKeyArn>\
+                 <BucketKeyEnabled>true</BucketKeyEnabled></SSE-KMS></ObjectEncryption>",
+            );
+            let what = format!("{parts} of {path}");
+            assert_refused(&asked.send().await, 500, "InternalError", &what);
+            assert_eq!(site.attacker.take(HERE).await, moved, "{what}");
+        }
+    }
+    site.attacker.plant(HERE, &here).await;
+    site.opens(HERE).await;
     site.stop().await;
 }

@@ -7,7 +7,7 @@ use s3seal::keys::bucket_keys::WrappedBucketKey;
 use s3seal::keys::bucket_keys::registry;
 use s3seal::keys::types::ProviderKind;
 
-use super::{By, Site, forgery};
+use super::{By, Site, assert_refused, forgery};
 use crate::support::{Options, Proxy};
 
 const OBJECT: &str = "/bucket/object";
@@ -63,16 +63,35 @@ async fn refuses(site: Site, entry: Vec<u8>, by: By, what: &str) -> Site {
 
 #[tokio::test]
 async fn p14_p93_the_entry_of_another_bucket_is_put_in_the_place_of_this_ones() {
-    let mut site = start("").await;
-    let own = read(&entry_of(&site, OBJECT).await);
+    let site = start("").await;
+    let place = entry_of(&site, OBJECT).await;
+    let (original, own) = (fs::read(&place).unwrap(), read(&place));
     let other = read(&entry_of(&site, OTHER).await);
     let disguised = WrappedBucketKey {
         id: own.id,
-        ..other.clone()
+        ..other
     };
     let entry = registry::encode(&disguised).unwrap();
-    site = refuses(site, entry, By::Unwrap, "under this one's id").await;
+    let site = refuses(site, entry.clone(), By::Unwrap, "under this one's id").await;
+    // The provider itself refuses: it does not come to a bucket key that opens no data key.
+    fs::write(&place, entry).unwrap();
+    let site = site.restart().await;
+    let before = mismatches(&site).await;
+    let refused = site.client.get(OBJECT).await;
+    assert_refused(&refused, 500, "InternalError", "under this one's id");
+    assert_eq!(mismatches(&site).await, before + 1);
+    fs::write(&place, original).unwrap();
     site.stop().await;
+}
+
+/// How often providers found a wrap to be bound to something else.
+async fn mismatches(site: &Site) -> u64 {
+    let asked = site.asked().await;
+    let mut lines = asked
+        .iter()
+        .filter(|line| line.contains("context_mismatch"));
+    let line = lines.next().unwrap(); // every key was tested so at the start
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 /// An entry says which key it is of: one of another is none, and the wrap in the object counts.
@@ -102,7 +121,7 @@ async fn p93_an_entry_of_another_bucket_key_is_no_entry() {
     fs::write(&place, fs::read(entry_of(&site, OTHER).await).unwrap()).unwrap();
     site = site.restart().await;
     let refused = site.client.get(OBJECT).await;
-    super::assert_refused(&refused, 503, "ServiceUnavailable", "the other's entry");
+    assert_refused(&refused, 503, "ServiceUnavailable", "the other's entry");
     fs::write(&place, original).unwrap();
     site = site.restart().await;
     site.opens(OBJECT).await;

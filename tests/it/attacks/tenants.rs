@@ -61,11 +61,21 @@ impl Bench {
     fn ways_to(&self, path: &str) -> Vec<(&'static str, Draft)> {
         let get = || self.tenant.draft("GET", path);
         let copy = self.tenant.draft("PUT", "/tenants/stolen");
+        let onto = self.tenant.draft("PUT", path);
+        let onto = onto.header(SSE, "aws:kms").header(KEY_ID, "tenant");
+        let rewrap = self.tenant.draft("PUT", &format!("{path}?encryption"));
+        let tenants = "<ObjectEncryption><SSE-KMS><KMSKeyArn>tenant</KMSKeyArn></SSE-KMS>\
+                       </ObjectEncryption>";
         vec![
             ("GET", get()),
             ("a range", get().header("range", "bytes=0-0")),
             ("HEAD", self.tenant.draft("HEAD", path)),
             ("a copy", copy.header("x-amz-copy-source", path)),
+            (
+                "a copy under his key onto it",
+                onto.header("x-amz-copy-source", path),
+            ),
+            ("his key for it", rewrap.body(tenants)),
         ]
     }
 }
