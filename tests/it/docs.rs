@@ -1,5 +1,7 @@
-//! The example configuration is one: it loads, and so does every key it only mentions.
+//! The example configuration is one: it loads, and so does every key it only mentions. The manual's
+//! table of attacks names the tests that carry them out.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use s3seal::config::{Config, Environment};
@@ -56,4 +58,33 @@ fn without_commented_tables() -> String {
     let paragraphs = EXAMPLE.split("\n\n");
     let kept: Vec<_> = paragraphs.filter(|text| !text.contains("\n#[[")).collect();
     kept.join("\n\n")
+}
+
+const THREAT_MODEL: &str = include_str!("../../src/manual/threat_model.md");
+
+#[test]
+fn the_attacks_of_the_manual_are_tests_and_all_of_them() {
+    let (_, table) = THREAT_MODEL.split_once("\n## Attacks, and").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let cells = table.lines().filter(|line| line.starts_with("| "));
+    let cells = cells.skip(1).map(|line| line.split(" | ").nth(2).unwrap());
+    let named: BTreeSet<&str> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for name in &named {
+        let (module, test) = name.rsplit_once("::").unwrap();
+        let file = tests.join(module.replace("::", "/")).with_extension("rs");
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(&format!("async fn {test}()")), "no {name}");
+    }
+    for entry in std::fs::read_dir(tests.join("attacks")).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for test in text.split("#[tokio::test]\nasync fn ").skip(1) {
+            let name = format!("attacks::{module}::{}", test.split('(').next().unwrap());
+            assert!(named.contains(&*name), "the manual has no {name}");
+        }
+    }
 }
