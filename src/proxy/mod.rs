@@ -4,6 +4,7 @@
 pub mod access;
 pub mod account;
 pub mod answer;
+mod closing;
 mod form;
 pub mod limits;
 pub mod parse;
@@ -20,12 +21,12 @@ use tracing::Instrument;
 
 use self::access::{InFlight, Ticket};
 use self::account::Account;
+use self::closing::{Books, Closing};
 use self::limits::Meters;
 use self::parse::Parsed;
 use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
-use crate::body::observe::Observed;
-use crate::body::pace::{Brake, Slowed};
+use crate::body::pace::Brake;
 use crate::config::limits::Limits;
 use crate::error::Error;
 use crate::ops;
@@ -40,8 +41,7 @@ use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::{Connection, Handler};
-use crate::telemetry::audit::{Audit, NoAudit, Slot};
-use crate::telemetry::metrics::Direction;
+use crate::telemetry::audit::{Audit, NoAudit};
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
 
@@ -123,7 +123,6 @@ impl Proxy {
         let operation = parsed
             .as_ref()
             .map_or("Unknown", |parsed| parsed.operation.name());
-        let guard = self.cx.metrics.start_request();
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
         log.set_time((self.surroundings.clock)());
@@ -134,8 +133,10 @@ impl Proxy {
             // Nothing is done that is not written down.
             Err(NoAudit) => (None, Err(unaudited())),
         };
-        let outcome = match parsed {
-            Ok(parsed) => {
+        // Before anything is done: the client may leave at any moment.
+        let mut closing = Closing::new(self.books(), (operation, started), slot, log);
+        let outcome = match (parsed, closing.log()) {
+            (Ok(parsed), Some(log)) => {
                 let arrival = Arrival {
                     id,
                     parsed,
@@ -143,17 +144,23 @@ impl Proxy {
                     body,
                     is_tls: peer.is_tls,
                 };
-                let run = self.run(arrival, &mut crossing, &mut log);
+                let run = self.run(arrival, &mut crossing, log);
                 run.instrument(span.clone()).await
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
+            (Ok(_), None) => Err(S3Error::new(ErrorCode::InternalError).into()),
         };
-        let (response, ticket) = match outcome {
-            Ok((response, ticket)) => (response, ticket),
+        let response = match outcome {
+            Ok((response, ticket)) => {
+                closing.hold(ticket);
+                response
+            }
             Err(error) => {
-                log.set_error(error.to_s3().code.as_str(), error.fault());
+                if let Some(log) = closing.log() {
+                    log.set_error(error.to_s3().code.as_str(), error.fault());
+                }
                 let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
-                (span.in_scope(respond), None)
+                span.in_scope(respond)
             }
         };
         let mut response = answer::stamp(response, &id);
@@ -163,41 +170,16 @@ impl Proxy {
         if closes {
             answer::close(&mut response);
         }
-        self.cx.metrics.first_byte(operation, started.elapsed());
-        self.accounted(response, (started, operation), log, slot, (guard, ticket))
+        closing.answered(response)
     }
 
-    /// Writes down what became of a request when the last byte of its answer is gone; until then `held`
-    /// is held.
-    fn accounted(
-        &self,
-        response: Response<Body>,
-        (started, operation): (Instant, &'static str),
-        log: Account,
-        slot: Option<Slot>,
-        held: impl Send + Unpin + 'static,
-    ) -> Response<Body> {
-        let status = response.status().as_u16();
-        let version = response.headers().get("x-amz-version-id").cloned();
-        let metrics = Arc::clone(&self.cx.metrics);
-        let recent = Arc::clone(&self.surroundings.recent);
-        let (clock, audit) = (self.surroundings.clock, self.surroundings.audit.clone());
-        let brake = log.brake();
-        response.map(|body| {
-            let body = Body::new(Slowed::new(body, brake));
-            Body::new(Observed::new(body, move |sent| {
-                drop(held);
-                metrics.request(operation, status, started.elapsed());
-                metrics.bytes(Direction::ClientOut, sent.bytes);
-                if let Some(failure) = log.failure(clock, status, sent) {
-                    recent.push(failure);
-                }
-                if let Some(audit) = audit {
-                    audit.record(slot, &log.event(status, version.as_ref(), sent));
-                }
-                log.close(status, started.elapsed(), sent);
-            }))
-        })
+    fn books(&self) -> Books {
+        Books {
+            metrics: Arc::clone(&self.cx.metrics),
+            recent: Arc::clone(&self.surroundings.recent),
+            audit: self.surroundings.audit.clone(),
+            clock: self.surroundings.clock,
+        }
     }
 
     async fn run(
@@ -217,9 +199,15 @@ impl Proxy {
             return answer.map(|response| (response, Some(ticket)));
         }
         let now = (self.surroundings.clock)();
-        let verified = self
-            .authenticator
-            .authenticate(parts, &*self.callers, now)?;
+        let verified = self.authenticator.authenticate(parts, &*self.callers, now);
+        let verified = match verified {
+            Ok(verified) => verified,
+            // Whoever fails here is nobody, and has no more than nobody has.
+            Err(refused) => {
+                self.limit(None, log)?;
+                return Err(refused.into());
+            }
+        };
         let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
         let (request, ticket) = if parsed.operation == Operation::PostObject {
             refuse_hoisted()?;

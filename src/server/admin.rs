@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -150,9 +151,28 @@ impl<I: Inside> Handler for Admin<I> {
         connection: Connection,
     ) -> Response<Full<Bytes>> {
         let from = connection.peer.ip();
+        if is_misled(request.method(), request.uri(), request.headers(), from) {
+            return text(StatusCode::FORBIDDEN, "not for pages of others\n");
+        }
         // hyper leaves the body of an answer to HEAD out, and keeps its length.
         self.answer(request.method(), request.uri(), from).await
     }
+}
+
+/// Whether a web page of somebody else may be behind the request: a browser on this machine can be made
+/// to send one, and by a name of the page's own to show what comes back.
+fn is_misled(method: &Method, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> bool {
+    let is_for_people = ["/", "/status.json", "/keys/purge"].contains(&uri.path());
+    if !is_for_people || !from.to_canonical().is_loopback() {
+        return false;
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| host.parse::<Authority>().ok());
+    let is_own = host.is_none_or(|host| {
+        let name = host.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<IpAddr>().is_ok()
+    });
+    !is_own || method == Method::POST && headers.contains_key(ORIGIN)
 }
 
 const PATHS: &str = "/, /status.json, /metrics, /healthz, /readyz or /keys/purge\n";
@@ -179,6 +199,31 @@ fn shown(body: impl Into<Bytes>, kind: &'static str) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_others_reach_neither_the_status_nor_the_keys() {
+        let misled = |method: &Method, path: &'static str, headers: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, HeaderValue::from_str(value).unwrap());
+            }
+            is_misled(method, &Uri::from_static(path), &map, [127, 0, 0, 1].into())
+        };
+        for host in ["localhost:9001", "127.0.0.1:9001", "[::1]:9001"] {
+            assert!(!misled(&Method::GET, "/status.json", &[("host", host)]));
+            assert!(!misled(
+                &Method::POST,
+                "/keys/purge?key=a",
+                &[("host", host)]
+            ));
+            let of_a_page = [("host", host), ("origin", "http://elsewhere.example")];
+            assert!(misled(&Method::POST, "/keys/purge?key=a", &of_a_page));
+        }
+        let rebound = [("host", "elsewhere.example:9001")];
+        assert!(misled(&Method::GET, "/status.json", &rebound));
+        assert!(misled(&Method::GET, "/", &rebound));
+        assert!(!misled(&Method::GET, "/metrics", &rebound));
+    }
 
     struct Untouched;
 

@@ -41,7 +41,7 @@ pub fn deleted_keys(document: &[u8]) -> Result<Vec<String>, S3Error> {
         match (object.name(), of_object.next(), of_object.next()) {
             ("Quiet", None, None) => {}
             // Of two keys nobody knows which the upstream takes.
-            ("Object", Some(key), None) => keys.push(key.text().ok_or_else(malformed)?),
+            ("Object", Some(key), None) => keys.push(key.exact_text().ok_or_else(malformed)?),
             _ => return Err(malformed()),
         }
     }

@@ -24,7 +24,7 @@ pub fn destinations(document: &[u8]) -> Result<Vec<String>, S3Error> {
 }
 
 fn is_bucket(node: Node<'_>) -> bool {
-    ["Bucket", "TargetBucket"].contains(&node.name())
+    ["Bucket", "TableBucketArn", "TargetBucket"].contains(&node.name())
 }
 
 #[cfg(test)]
@@ -40,6 +40,10 @@ mod tests {
             (
                 "<a><b><Bucket>b</Bucket></b><Bucket>c</Bucket></a>",
                 vec!["c", "b"],
+            ),
+            (
+                "<a><TableBucketArn>arn:aws:s3tables:r:1:bucket/b</TableBucketArn></a>",
+                vec!["bucket/b"],
             ),
             (
                 "<a><Bucket>arn:aws:s3:r:1:accesspoint/b</Bucket></a>",

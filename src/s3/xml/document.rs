@@ -135,12 +135,17 @@ impl<'d> Node<'d> {
     /// The text, with references resolved and without white space around it; `None` if there are
     /// elements in it.
     pub fn text(self) -> Option<String> {
+        self.exact_text().map(|text| text.trim().to_owned())
+    }
+
+    /// The same with its white space, which is a part of names.
+    pub fn exact_text(self) -> Option<String> {
         let element = self.element()?;
         let inner = self.document.text.get(element.inner.clone())?;
         if element.end != self.index + 1 {
             return None;
         }
-        resolve(inner).map(|text| text.trim().to_owned())
+        resolve(inner)
     }
 
     /// The text of the first child of this name.

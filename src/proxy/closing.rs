@@ -1,0 +1,136 @@
+//! The end of a request, which is written down whatever happens: when the last byte of the answer is
+//! gone, or when the client left before there was one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Response};
+use time::OffsetDateTime;
+
+use super::access::Ticket;
+use super::account::Account;
+use crate::body::Body;
+use crate::body::observe::{End, Observed, Sent};
+use crate::body::pace::Slowed;
+use crate::telemetry::audit::{Audit, Slot};
+use crate::telemetry::metrics::{Direction, InFlight, Metrics};
+use crate::telemetry::recent::Recent;
+
+/// Where it is written down.
+pub(super) struct Books {
+    /// Counts and durations.
+    pub(super) metrics: Arc<Metrics>,
+    /// What failed lately.
+    pub(super) recent: Arc<Recent>,
+    /// The audit log, if there is one.
+    pub(super) audit: Option<Audit>,
+    /// The time.
+    pub(super) clock: fn() -> OffsetDateTime,
+}
+
+/// A request that has not ended.
+pub(super) struct Closing {
+    books: Books,
+    operation: &'static str,
+    started: Instant,
+    in_flight: Option<InFlight>,
+    slot: Option<Slot>,
+    ticket: Option<Ticket>,
+    /// Taken when it is written down.
+    log: Option<Account>,
+    answer: Option<Answer>,
+}
+
+/// What the answer begins with.
+struct Answer {
+    status: u16,
+    version: Option<HeaderValue>,
+}
+
+impl Closing {
+    pub(super) fn new(
+        books: Books,
+        (operation, started): (&'static str, Instant),
+        slot: Option<Slot>,
+        log: Account,
+    ) -> Self {
+        let in_flight = Some(books.metrics.start_request());
+        Self {
+            books,
+            operation,
+            started,
+            in_flight,
+            slot,
+            ticket: None,
+            log: Some(log),
+            answer: None,
+        }
+    }
+
+    /// What is known so far; there until the request has ended.
+    pub(super) fn log(&mut self) -> Option<&mut Account> {
+        self.log.as_mut()
+    }
+
+    /// Holds the request's share of its client's limits until the end.
+    pub(super) fn hold(&mut self, ticket: Option<Ticket>) {
+        self.ticket = ticket;
+    }
+
+    /// From here on the end is that of the answer's body.
+    pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
+        self.answer = Some(Answer {
+            status: response.status().as_u16(),
+            version: response.headers().get("x-amz-version-id").cloned(),
+        });
+        let Self {
+            books,
+            operation,
+            started,
+            ..
+        } = &self;
+        books.metrics.first_byte(operation, started.elapsed());
+        let brake = self.log.as_ref().map(Account::brake).unwrap_or_default();
+        response.map(|body| {
+            let body = Body::new(Slowed::new(body, brake));
+            Body::new(Observed::new(body, move |sent| self.close(sent)))
+        })
+    }
+
+    fn close(&mut self, sent: Sent) {
+        let Some(log) = self.log.take() else { return };
+        drop((self.in_flight.take(), self.ticket.take()));
+        let (status, version) = match &self.answer {
+            Some(answer) => (answer.status, answer.version.as_ref()),
+            None => (CLIENT_LEFT, None),
+        };
+        let Books {
+            metrics,
+            recent,
+            audit,
+            clock,
+        } = &self.books;
+        metrics.request(self.operation, status, self.started.elapsed());
+        metrics.bytes(Direction::ClientOut, sent.bytes);
+        if let Some(failure) = log.failure(*clock, status, sent) {
+            recent.push(failure);
+        }
+        if let Some(audit) = audit {
+            audit.record(self.slot.take(), &log.event(status, version, sent));
+        }
+        log.close(status, self.started.elapsed(), sent);
+    }
+}
+
+/// A server drops the work for a client that has gone.
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.close(Sent {
+            end: End::Cancelled,
+            bytes: 0,
+        });
+    }
+}
+
+/// What proxies log where a client did not wait for the answer; nobody is sent it.
+const CLIENT_LEFT: u16 = 499;
