@@ -134,3 +134,42 @@ impl Drop for Closing {
 
 /// What proxies log where a client did not wait for the answer; nobody is sent it.
 const CLIENT_LEFT: u16 = 499;
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::telemetry::request_id::RequestId;
+
+    #[test]
+    fn p133_a_request_whose_client_leaves_before_the_answer_is_written_down() {
+        let metrics = Arc::new(Metrics::new(&Registry::new(), []).unwrap());
+        let recent = Arc::new(Recent::default());
+        let books = Books {
+            metrics: Arc::clone(&metrics),
+            recent: Arc::clone(&recent),
+            audit: None,
+            clock: || OffsetDateTime::UNIX_EPOCH,
+        };
+        let (parts, ()) = http::Request::delete("/bucket/key")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let id = RequestId::from_bytes([1; 8]);
+        let peer = ([127, 0, 0, 1], 1).into();
+        let log = Account::open(id, "DeleteObject", peer, &parts);
+        let started = ("DeleteObject", Instant::now());
+        let closing = Closing::new(books, started, None, log);
+        assert!(metrics.render().contains("s3seal_requests_in_flight 1"));
+        drop(closing);
+        let shown = metrics.render();
+        assert!(shown.contains("s3seal_requests_in_flight 0"));
+        let counted = "s3seal_requests_total{operation=\"DeleteObject\",status_class=\"4xx\"} 1";
+        assert!(shown.contains(counted), "{shown}");
+        assert_eq!(
+            recent.refusals().first().map(|left| left.status),
+            Some(CLIENT_LEFT)
+        );
+    }
+}
