@@ -53,7 +53,8 @@ async fn the_admin_listener_answers_its_paths() {
     let draining = admin::Draining::default();
     let server = admin(healthy(), draining.clone()).await;
     let ask = async |method: &str, path: &str| {
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         server.exchange(&request).await.0
     };
     let metrics = ask("GET", "/metrics").await;
@@ -98,7 +99,7 @@ async fn readiness_says_what_is_missing() {
         ..healthy()
     };
     let server = admin(inside, admin::Draining::default()).await;
-    let request = "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let (answer, _) = server.exchange(request).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.ends_with("\"local\" does not answer\n"), "{answer}");
@@ -110,8 +111,9 @@ async fn the_admin_listener_purges_the_key_it_is_told() {
     let purged = Arc::clone(&inside.purged);
     let server = admin(inside, admin::Draining::default()).await;
     let ask = async |method: &str, query: &str| {
-        let request =
-            format!("{method} /keys/purge{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "{method} /keys/purge{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
         server.exchange(&request).await.0
     };
     let answer = ask("POST", "?key=arn%3Aaws%3Akms%3Ax%2Fy").await;
@@ -133,7 +135,8 @@ async fn the_status_page_is_shown_and_never_kept() {
     let draining = admin::Draining::default();
     let server = admin(healthy(), draining.clone()).await;
     let ask = async |method: &str, path: &str| {
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         server.exchange(&request).await.0
     };
     let page = ask("GET", "/").await;
