@@ -30,7 +30,7 @@ NOT_RUN = {
     ("src/manual/recipes.md", "barman-cloud-wal-archive"),
 }
 # Flags that the manual names without a command beside them, of other programs.
-FOREIGN_FLAGS = {"--ca-certs", "--cacert", "--encryption", "--objstore.config-file"}
+FOREIGN_FLAGS = {"--admission-control-config-file", "--ca-certs", "--cacert", "--encryption", "--objstore.config-file"}
 
 
 # --- what the pages name ------------------------------------------------------------------------

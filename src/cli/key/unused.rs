@@ -31,6 +31,9 @@ pub(super) struct UnusedArgs {
     /// key, which must be off meanwhile: the proxy's configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Look through this bucket only, and not through all that the upstream lists; may be repeated
+    #[arg(long = "bucket", value_name = "NAME", requires = "config")]
+    buckets: Vec<String>,
     /// Whatever needs it
     #[arg(long, conflicts_with = "config")]
     force: bool,
@@ -76,7 +79,10 @@ pub(super) fn check(
             id: &id,
             version,
         };
-        search.all().await
+        if args.buckets.is_empty() {
+            return search.all(&search.buckets().await?).await;
+        }
+        search.all(&args.buckets).await
     })
 }
 
@@ -96,12 +102,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    async fn all(&self) -> Result<(), KeyCommandError> {
-        for bucket in self.buckets().await? {
-            self.registry(&bucket).await?;
+    async fn all(&self, buckets: &[String]) -> Result<(), KeyCommandError> {
+        for bucket in buckets {
+            self.registry(bucket).await?;
             // Both: some servers list versions of versioned buckets only.
             for which in [Which::Versions, Which::Current] {
-                self.bucket(&bucket, which).await?;
+                self.bucket(bucket, which).await?;
             }
         }
         Ok(())
