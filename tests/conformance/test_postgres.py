@@ -13,6 +13,7 @@ import pytest
 import bodies
 import harness
 import manual
+from conftest import SLOW
 
 PROGRAMS = next(iter(sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 # PostgreSQL does not run as root; who runs it may go wherever root keeps the programs of the tests.
@@ -118,6 +119,8 @@ def program(cluster, name):
     return path
 
 
+# One of the two in CI: what TLS makes of it, the test below sees.
+@pytest.mark.parametrize("seaweedfs", ["seaweedfs-http", "seaweedfs-https"] if SLOW else ["seaweedfs-http"], indirect=True)
 def test_barman_archives_backs_up_and_restores(clusters, seaweedfs, fresh_bucket):
     database = clusters("database")
     where = f"--endpoint-url {seaweedfs.url} s3://{fresh_bucket}/barman main"
