@@ -2,20 +2,17 @@
 //! its own, so grants go along as headers (AWS, "Access control list overview").
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::header::ETAG;
 use http::{HeaderMap, Method, StatusCode};
 
-use md5::{Digest, Md5};
-
 use super::context::Cx;
 use super::incoming::{self, insert_text};
+use super::subresource::{put_document, with_version, written_version};
 use crate::error::Error;
 use crate::s3::conditional::same_etag;
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::uri;
 use crate::s3::xml::document::{Document, Node};
-use crate::upstream::request::{Payload, UpstreamRequest};
+use crate::upstream::request::UpstreamRequest;
 
 /// The grants of an object; none if they are those of any new object.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +31,7 @@ impl Grants {
     /// sentence.
     pub async fn of(cx: &Cx, mut request: UpstreamRequest) -> Result<Result<Self, String>, Error> {
         request.method = Method::GET;
-        request.query = acl_query(&request.query);
+        request.query = with_version(ACL, &request.query);
         let response = cx.upstream.send(request).await?;
         let status = response.status();
         if status != StatusCode::OK {
@@ -78,13 +75,10 @@ impl Grants {
         if self.named.is_empty() {
             return Ok(());
         }
-        let version = done.get("x-amz-version-id").map(|version| {
-            let version = uri::encode_component(version.as_bytes());
-            format!("versionId={version}")
-        });
+        let version = written_version(done);
         let request = |method| {
             let mut request = request(method);
-            request.query = version.clone().unwrap_or_default();
+            request.query.clone_from(&version);
             request
         };
         let found = Self::of(cx, request(Method::GET)).await?;
@@ -98,16 +92,7 @@ impl Grants {
         if found.is_none_or(|found| !same_etag(found, etag)) {
             return Ok(());
         }
-        let mut put = request(Method::PUT);
-        put.query = acl_query(&put.query);
-        let md5 = BASE64.encode(&Md5::digest(&self.document));
-        insert_text(&mut put.headers, "content-md5", &md5);
-        put.payload = Payload::Buffered {
-            bytes: self.document.clone(),
-            checksum: false,
-        };
-        let stored = cx.upstream.send(put).await?;
-        if stored.status().is_success() {
+        if put_document(cx, request(Method::PUT), ACL, self.document.clone()).await? {
             return Ok(());
         }
         // From here on nothing else knows them.
@@ -116,21 +101,14 @@ impl Grants {
     }
 }
 
-fn acl_query(version: &str) -> String {
-    if version.is_empty() {
-        return "acl=".to_owned();
-    }
-    format!("acl=&{version}")
-}
-
 /// The headers that say what the document says; none for the owner alone. `None`: it cannot be said.
 fn grants(root: Node<'_>) -> Option<Vec<Named>> {
     if root.name() != "AccessControlPolicy" {
         return None;
     }
-    let owner = child(root, "Owner").and_then(|owner| owner.child_text("ID"));
+    let owner = root.child("Owner").and_then(|owner| owner.child_text("ID"));
     let owner = owner.unwrap_or_default();
-    let list: Vec<_> = child(root, "AccessControlList")?.children().collect();
+    let list: Vec<_> = root.child("AccessControlList")?.children().collect();
     if let [only] = list.as_slice()
         && is_owners(*only, &owner)
     {
@@ -139,7 +117,7 @@ fn grants(root: Node<'_>) -> Option<Vec<Named>> {
     let mut found: Vec<Named> = Vec::new();
     for grant in list {
         let name = header(&grant.child_text("Permission")?)?;
-        let grantee = named(child(grant, "Grantee")?)?;
+        let grantee = named(grant.child("Grantee")?)?;
         match found.iter_mut().find(|(known, _)| *known == name) {
             Some((_, grantees)) => grantees.push(grantee),
             None => found.push((name, vec![grantee])),
@@ -158,16 +136,12 @@ fn grants(root: Node<'_>) -> Option<Vec<Named>> {
 
 /// Full control for the owner, as every new object has it. Servers without ACLs name neither.
 fn is_owners(grant: Node<'_>, owner: &str) -> bool {
-    let grantee = child(grant, "Grantee");
+    let grantee = grant.child("Grantee");
     let text = |name| grantee.and_then(|grantee| grantee.child_text(name));
     grant.child_text("Permission").as_deref() == Some("FULL_CONTROL")
         && text("ID").unwrap_or_default() == owner
         && text("URI").is_none()
         && text("EmailAddress").is_none()
-}
-
-fn child<'d>(node: Node<'d>, name: &str) -> Option<Node<'d>> {
-    node.children().find(|child| child.name() == name)
 }
 
 fn header(permission: &str) -> Option<&'static str> {
@@ -195,6 +169,9 @@ fn named(grantee: Node<'_>) -> Option<String> {
         .all(|byte| byte.is_ascii_graphic() && byte != b'"');
     is_plain.then(|| format!("{kind}=\"{value}\""))
 }
+
+/// The sub-resource.
+const ACL: &str = "acl";
 
 /// A hundred grants of some hundred bytes.
 const ACL_LEN_MAX: u64 = 256 << 10;

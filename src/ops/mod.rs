@@ -35,6 +35,7 @@ pub mod s3ec;
 pub mod segmented;
 pub mod store;
 pub mod stored;
+pub mod subresource;
 pub mod trail;
 
 use std::sync::Arc;

@@ -1,20 +1,18 @@
 //! The tags of a source. They are read here and sent along: not every upstream copies them where
 //! metadata is replaced, nor does any to a multipart upload.
 
-use data_encoding::BASE64;
 use http::{HeaderMap, Method, StatusCode};
-use md5::{Digest, Md5};
 
 use super::Reading;
 use crate::error::Error;
 use crate::ops::context::{Cx, S3Request};
-use crate::ops::incoming::{self, insert_text};
+use crate::ops::incoming;
 use crate::ops::outgoing;
+use crate::ops::subresource::{put_document, with_version, written_version};
 use crate::s3::conditional::same_etag;
 use crate::s3::error_code::{ErrorCode, S3Error};
-use crate::s3::uri;
 use crate::s3::xml::copy::{tag_pairs, tagging_document, tagging_header};
-use crate::upstream::request::{Payload, UpstreamRequest};
+use crate::upstream::request::UpstreamRequest;
 
 /// What is known of the tags of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +29,7 @@ impl Tags {
     /// Reads the tags of the source.
     pub(super) async fn read(cx: &Cx, reading: &Reading) -> Result<Self, Error> {
         let mut upstream = reading.request.upstream(Method::GET);
-        upstream.query = tagging_query(&reading.request.query);
+        upstream.query = with_version(TAGGING, &reading.request.query);
         outgoing::pass_owner(&reading.request.headers, &mut upstream.headers);
         Self::of(cx, upstream).await
     }
@@ -92,15 +90,14 @@ pub(super) async fn ensure_tags(
     if tags.is_empty() {
         return Ok(());
     }
-    let version = done.get("x-amz-version-id").map(|version| {
-        let version = uri::encode_component(version.as_bytes());
-        format!("versionId={version}")
-    });
-    let version = version.unwrap_or_default();
-    let mut head = request.upstream(Method::HEAD);
-    head.query.clone_from(&version);
-    outgoing::pass_owner(&request.headers, &mut head.headers);
-    let head = cx.upstream.send(head).await?;
+    let version = written_version(done);
+    let of_the_copy = |method| {
+        let mut upstream = request.upstream(method);
+        upstream.query.clone_from(&version);
+        outgoing::pass_owner(&request.headers, &mut upstream.headers);
+        upstream
+    };
+    let head = cx.upstream.send(of_the_copy(Method::HEAD)).await?;
     // What is there now may be somebody else's.
     let found = head.headers().get(http::header::ETAG);
     let found = found.and_then(|found| found.to_str().ok());
@@ -111,28 +108,11 @@ pub(super) async fn ensure_tags(
     if count.is_some_and(|count| count.as_bytes() == tags.len().to_string().as_bytes()) {
         return Ok(());
     }
-    let mut put = request.upstream(Method::PUT);
-    put.query = tagging_query(&version);
-    outgoing::pass_owner(&request.headers, &mut put.headers);
-    let document = tagging_document(&tags);
-    let md5 = BASE64.encode(&Md5::digest(document.as_bytes()));
-    insert_text(&mut put.headers, "content-md5", &md5);
-    put.payload = Payload::Buffered {
-        bytes: document.into(),
-        checksum: false,
-    };
-    let stored = cx.upstream.send(put).await?;
-    if stored.status().is_success() {
+    let document = tagging_document(&tags).into();
+    if put_document(cx, of_the_copy(Method::PUT), TAGGING, document).await? {
         return Ok(());
     }
     Err(Error::UpstreamAnswer("the tags of the copy are not stored"))
-}
-
-fn tagging_query(version: &str) -> String {
-    if version.is_empty() {
-        return "tagging=".to_owned();
-    }
-    format!("tagging=&{version}")
 }
 
 /// What upstreams say of an object without tags, or of none, which is found out elsewhere; the last
@@ -146,6 +126,9 @@ const NONE: &[&str] = &[
     "MethodNotAllowed",
     "NotImplemented",
 ];
+
+/// The sub-resource.
+const TAGGING: &str = "tagging";
 
 const UNREAD: Error = Error::UpstreamAnswer("the tags of the source are not read");
 
