@@ -11,11 +11,13 @@ use super::forward;
 use super::incoming::{self, respond, set_plaintext_len};
 use super::outgoing::{self, BodyHeaders};
 use crate::body::Body;
+use crate::body::idle::Received;
 use crate::error::Error;
 use crate::s3::error_code::S3Error;
 use crate::s3::query::Query;
 use crate::s3::uri;
 use crate::s3::xml::buckets::{Bucket, BucketList};
+use crate::upstream::request::UpstreamRequest;
 
 /// See the module. Clients of all buckets get the upstream's answer as it is.
 pub async fn list_buckets(cx: &Cx, request: S3Request) -> Result<Response<Body>, Error> {
@@ -24,9 +26,14 @@ pub async fn list_buckets(cx: &Cx, request: S3Request) -> Result<Response<Body>,
         return forward::forward(cx, request).await;
     };
     let asked = Asked::parse(&request)?;
-    let mut all = match gather(cx, &request, &asked.upstream_query).await? {
-        Gathered::List(all) => all,
-        Gathered::Refused(refused) => return Ok(refused),
+    let upstream = || {
+        let mut upstream = request.upstream(Method::GET);
+        upstream.headers = outgoing::headers(&request, BodyHeaders::Drop);
+        upstream
+    };
+    let mut all = match gather(cx, upstream, &asked.upstream_query).await? {
+        Ok(all) => all,
+        Err(refused) => return incoming::relay(cx, refused).await,
     };
     all.buckets.retain(|bucket| {
         let is_after = asked
@@ -105,23 +112,21 @@ impl Asked {
     }
 }
 
-enum Gathered {
-    List(BucketList),
-    /// The upstream says no.
-    Refused(Response<Body>),
-}
-
-/// All pages.
-async fn gather(cx: &Cx, request: &S3Request, query: &str) -> Result<Gathered, Error> {
+/// All pages, or the answer of an upstream that says no. Of a list that goes on behind the last page
+/// that is looked at, `next` says so.
+pub async fn gather(
+    cx: &Cx,
+    request: impl Fn() -> UpstreamRequest,
+    query: &str,
+) -> Result<Result<BucketList, Response<Received>>, Error> {
     let mut all: Option<BucketList> = None;
     let mut page_query = query.to_owned();
     for _page in 0..PAGES_MAX {
-        let mut upstream = request.upstream(Method::GET);
-        upstream.headers = outgoing::headers(request, BodyHeaders::Drop);
+        let mut upstream = request();
         upstream.query = page_query;
         let response = cx.upstream.send(upstream).await?;
         if response.status() != StatusCode::OK {
-            return Ok(Gathered::Refused(incoming::relay(cx, response).await?));
+            return Ok(Err(response));
         }
         let document = incoming::document(response.into_body(), DOCUMENT_LEN_MAX).await?;
         let page =
@@ -129,7 +134,10 @@ async fn gather(cx: &Cx, request: &S3Request, query: &str) -> Result<Gathered, E
         let next = page.next.clone();
         match &mut all {
             None => all = Some(page),
-            Some(all) => all.buckets.extend(page.buckets),
+            Some(all) => {
+                all.buckets.extend(page.buckets);
+                all.next = page.next;
+            }
         }
         let Some(next) = next else {
             break;
@@ -138,7 +146,7 @@ async fn gather(cx: &Cx, request: &S3Request, query: &str) -> Result<Gathered, E
         let separator = if query.is_empty() { "" } else { "&" };
         page_query = format!("{query}{separator}{TOKEN}={next}");
     }
-    all.map(Gathered::List)
+    all.map(Ok)
         .ok_or(Error::UpstreamAnswer("a list of buckets"))
 }
 

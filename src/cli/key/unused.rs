@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use http::{Method, StatusCode};
+use http::Method;
 
 use super::{KeyCommandError, KeyIo, VersionArgs};
 use crate::app::{self, with_causes};
@@ -18,9 +18,7 @@ use crate::config::keys::Provider;
 use crate::keys::KeyId;
 use crate::keys::types::KeyRef;
 use crate::ops::context::Cx;
-use crate::ops::{bucket_key_rewrap, incoming};
-use crate::s3::uri;
-use crate::s3::xml::document::Document;
+use crate::ops::{bucket_key_rewrap, list_buckets};
 use crate::upstream::request::UpstreamRequest;
 use crate::upstream::walk::{Listed, Walk, Which};
 
@@ -118,30 +116,21 @@ impl Search<'_> {
     }
 
     async fn buckets(&self) -> Result<Vec<String>, KeyCommandError> {
-        let mut buckets = Vec::new();
-        let mut query = String::new();
-        loop {
+        let request = || {
             let mut request = UpstreamRequest::new(Method::GET, None, None);
             request.operation = "ListBuckets";
-            request.query.clone_from(&query);
-            let response = self.cx.upstream.send(request).await;
-            let response = response.map_err(|error| unsure(with_causes(&error)))?;
-            if response.status() != StatusCode::OK {
-                let status = response.status();
-                return Err(unsure(format!("the upstream lists no buckets: {status}")));
-            }
-            let document = incoming::document(response.into_body(), BUCKETS_LEN_MAX).await;
-            let document = document.map_err(|error| unsure(with_causes(&error)))?;
-            let page = names(&document);
-            let (names, next) =
-                page.ok_or_else(|| unsure("the upstream's list of buckets cannot be read"))?;
-            buckets.extend(names);
-            let Some(token) = next else {
-                return Ok(buckets);
-            };
-            let token = uri::encode_component(token.as_bytes());
-            query = format!("continuation-token={token}");
+            request
+        };
+        let listed = list_buckets::gather(self.cx, request, "").await;
+        let listed = listed.map_err(|error| unsure(with_causes(&error)))?;
+        let listed = listed.map_err(|refused| {
+            let status = refused.status();
+            unsure(format!("the upstream lists no buckets: {status}"))
+        })?;
+        if listed.next.is_some() {
+            return Err(unsure("the upstream's list of buckets has no end"));
         }
+        Ok(listed.buckets.into_iter().map(|it| it.name).collect())
     }
 
     async fn registry(&self, bucket: &str) -> Result<(), KeyCommandError> {
@@ -200,28 +189,11 @@ impl Search<'_> {
     async fn is_listed(&self, bucket: &str, object: &Listed) -> Result<bool, KeyCommandError> {
         let which = Which::of(object.version.is_some());
         let mut walk = Walk::new(&self.cx.upstream, bucket, &object.key, which, None);
-        let mut is_listed = false;
         // The key itself comes before all that begin with it.
         let page = walk.next_page().await;
-        if let Some(page) = page.map_err(|error| unsure(with_causes(&error)))? {
-            is_listed = page.objects.contains(object);
-        }
-        Ok(is_listed)
+        let page = page.map_err(|error| unsure(with_causes(&error)))?;
+        Ok(page.is_some_and(|page| page.objects.contains(object)))
     }
-}
-
-/// The names of a page, and the token of the next one.
-fn names(document: &[u8]) -> Option<(Vec<String>, Option<String>)> {
-    let document = Document::parse(document)?;
-    let root = document.root();
-    let buckets = root.children().find(|child| child.name() == "Buckets")?;
-    let names = buckets.children().map(|bucket| bucket.child_text("Name"));
-    let token = root.child_text("ContinuationToken");
-    let token = token.filter(|token| !token.is_empty());
-    if token.is_none() && root.child_text("IsTruncated").as_deref() == Some("true") {
-        return None;
-    }
-    Some((names.collect::<Option<_>>()?, token))
 }
 
 fn unsure(reason: impl Display) -> KeyCommandError {
@@ -233,6 +205,3 @@ const UNASKED: &str = "nobody looked whether something stored needs it: --config
 
 /// Objects looked at at the same time.
 const AT_ONCE: usize = 16;
-
-/// Ten thousand buckets a page, and more.
-const BUCKETS_LEN_MAX: u64 = 32 << 20;

@@ -24,23 +24,23 @@ pub struct Bucket {
 }
 
 impl BucketList {
-    /// Reads a document; `None` for one that is none.
+    /// Reads a document; `None` for one that is none, or that is cut and does not say where it goes on.
     pub fn parse(document: &[u8]) -> Option<Self> {
         let document = Document::parse(document)?;
         let root = document.root();
         let owner = root.child("Owner");
         let of_owner = |name: &str| owner.and_then(|owner| owner.child_text(name));
-        let listed = root.child("Buckets");
-        let nodes = listed.into_iter().flat_map(Node::children);
+        let nodes = root.child("Buckets")?.children();
         let buckets = nodes.filter(|node| node.name() == "Bucket").map(bucket);
+        let next = root.child_text("ContinuationToken");
+        let next = next.filter(|it| !it.is_empty());
+        let is_cut = root.child_text("IsTruncated").as_deref() == Some("true");
         Some(Self {
             owner: (of_owner("ID"), of_owner("DisplayName")),
             buckets: buckets.collect::<Option<_>>()?,
-            next: root
-                .child_text("ContinuationToken")
-                .filter(|it| !it.is_empty()),
+            next,
         })
-        .filter(|_| root.name() == "ListAllMyBucketsResult")
+        .filter(|it| root.name() == "ListAllMyBucketsResult" && (it.next.is_some() || !is_cut))
     }
 
     /// The document that says so, with another marker of the next page.
@@ -107,7 +107,9 @@ mod tests {
         for text in [
             "",
             "<Error/>",
+            "<ListAllMyBucketsResult/>",
             "<ListAllMyBucketsResult><Buckets><Bucket/></Buckets></ListAllMyBucketsResult>",
+            "<ListAllMyBucketsResult><Buckets/><IsTruncated>true</IsTruncated></ListAllMyBucketsResult>",
         ] {
             assert_eq!(BucketList::parse(text.as_bytes()), None, "{text}");
         }
