@@ -33,6 +33,7 @@ use crate::proxy::limits::Meters;
 use crate::proxy::{Callers, Proxy, Surroundings};
 use crate::server::admin::{self, Admin, Draining, Inside, Page};
 use crate::server::tls::{self, Greeting, TlsError};
+use crate::server::wake::Hangup;
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
 use crate::telemetry::audit::{Audit, Destination};
@@ -250,7 +251,10 @@ impl App {
             self.metrics,
             history,
         ));
-        let rotation = tokio::spawn(reopen_on_hangup(self.audit.clone()));
+        let rotation = self
+            .audit
+            .clone()
+            .map(|audit| tokio::spawn(reopen_on_hangup(audit)));
         let stop = async {
             stop.await;
             draining.begin();
@@ -268,7 +272,9 @@ impl App {
         .await;
         drop(self.threads);
         upkeep.abort();
-        rotation.abort();
+        if let Some(rotation) = rotation {
+            rotation.abort();
+        }
         if let Some(audit) = &self.audit {
             audit.flush().await;
         }
@@ -482,12 +488,10 @@ fn audit_log(
 }
 
 /// A file that was moved away is let go of.
-async fn reopen_on_hangup(audit: Option<Audit>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Some(audit), Ok(mut hangup)) = (audit, signal(SignalKind::hangup())) else {
-        return;
-    };
-    while hangup.recv().await.is_some() {
+async fn reopen_on_hangup(audit: Audit) {
+    let mut hangup = Hangup::watch();
+    loop {
+        hangup.next().await;
         audit.reopen().await;
     }
 }

@@ -5,6 +5,7 @@ mod document;
 mod key_table;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use self::document::{
 use self::key_table::key_table;
 pub(super) use self::summary::Summary;
 use super::upkeep::Keyring;
-use crate::keys::{KeyError, KeyService};
+use crate::keys::KeyService;
 use crate::server::admin::Page;
 use crate::telemetry::history::{Calls, History, LastSeen, Lookups, STEP, STEPS_MAX, Step};
 use crate::telemetry::metrics::{Gauges, Metrics};
@@ -49,7 +50,7 @@ impl Status {
 
     fn document(&self, now: OffsetDateTime, is_draining: bool) -> Document<'_> {
         let steps = self.history.steps();
-        let gauges = self.metrics.gauges();
+        let (gauges, totals) = (self.metrics.gauges(), self.metrics.totals());
         let reason = self.not_ready.load().as_ref().clone();
         let uptime = self.began.elapsed().as_secs();
         Document {
@@ -77,14 +78,10 @@ impl Status {
                 Some(all)
             }),
             operations: operations(&steps),
-            bytes: bytes(&self.metrics, &steps),
+            bytes: bytes(totals.bytes, &steps),
             in_flight: gauges.in_flight,
             connections: connections(&gauges),
-            key_cache: cache(
-                &self.metrics.totals().cache,
-                &steps,
-                gauges.key_cache_entries,
-            ),
+            key_cache: cache(&totals.cache, &steps, gauges.key_cache_entries),
             certificates: certificates(&gauges),
             integrity_failures: gauges.integrity_failures,
             auth_failures: gauges.auth_failures,
@@ -117,7 +114,9 @@ impl Status {
                 name: state.name,
                 kind,
                 ready: readiness.map(|found| found.is_ok()),
-                reason: readiness.and_then(Result::err).map(reason_of),
+                reason: readiness
+                    .and_then(Result::err)
+                    .map(|error| error.to_string()),
                 breaker: state.breaker.name(),
                 last_call_unix: good.max(failed.as_ref().map(|(at, _)| *at)),
                 last_error_unix: failed.as_ref().map(|(at, _)| *at),
@@ -127,10 +126,6 @@ impl Status {
         };
         self.keys.providers().into_iter().map(provider).collect()
     }
-}
-
-fn reason_of(error: KeyError) -> String {
-    error.to_string()
 }
 
 /// Those that there were any of, most frequent first.
@@ -151,7 +146,7 @@ fn operations(steps: &[Arc<Step>]) -> Vec<Operation> {
     operations
 }
 
-fn bytes(metrics: &Metrics, steps: &[Arc<Step>]) -> std::collections::BTreeMap<String, Bytes> {
+fn bytes(totals: BTreeMap<String, u64>, steps: &[Arc<Step>]) -> BTreeMap<String, Bytes> {
     let of_direction = |(direction, total): (String, u64)| {
         let moved = |step: &Step| step.counts.bytes.get(&direction).copied();
         let moved = |step: &Step| moved(step).unwrap_or_default();
@@ -162,11 +157,10 @@ fn bytes(metrics: &Metrics, steps: &[Arc<Step>]) -> std::collections::BTreeMap<S
         };
         (direction, bytes)
     };
-    let totals = metrics.totals().bytes;
     totals.into_iter().map(of_direction).collect()
 }
 
-fn connections(gauges: &Gauges) -> std::collections::BTreeMap<String, Connections> {
+fn connections(gauges: &Gauges) -> BTreeMap<String, Connections> {
     let of_listener = |(listener, open): (&String, &i64)| {
         let max = gauges.connections_max.get(listener).copied();
         let connections = Connections { open: *open, max };

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::{now, with_causes};
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::{KeyService, RouteError};
+use crate::server::wake::{Hangup, every};
 use crate::telemetry::history::{History, STEP};
 use crate::telemetry::metrics::Metrics;
 
@@ -39,13 +39,12 @@ pub(super) async fn upkeep(
 }
 
 async fn maintain(keys: &KeyService, keyrings: &[Keyring], metrics: &Metrics) {
-    let mut ticks = ticks();
-    // Watched before the first wait: unwatched, the signal would end the process.
-    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut ticks = every(UPKEEP_PERIOD);
+    let mut hangup = Hangup::watch();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = hung_up(&mut hangup) => tracing::info!("SIGHUP: looking at the keyrings"),
+            () = hangup.next() => tracing::info!("SIGHUP: looking at the keyrings"),
         }
         keys.maintain().await;
         for keyring in keyrings {
@@ -55,7 +54,7 @@ async fn maintain(keys: &KeyService, keyrings: &[Keyring], metrics: &Metrics) {
 }
 
 async fn watch_readiness(keys: &KeyService, not_ready: &ArcSwap<Option<String>>) {
-    let mut ticks = ticks();
+    let mut ticks = every(UPKEEP_PERIOD);
     loop {
         ticks.tick().await;
         let state = keys
@@ -77,25 +76,6 @@ async fn keep_history(metrics: &Metrics, history: &History) {
         let seconds = before.elapsed().as_secs_f64();
         before = Instant::now();
         history.take(metrics.totals(), now().unix_timestamp(), seconds);
-    }
-}
-
-fn ticks() -> Interval {
-    every(UPKEEP_PERIOD)
-}
-
-fn every(period: Duration) -> Interval {
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -82,6 +82,11 @@ impl Brake {
         let _ = self.0.set(bandwidth);
     }
 
+    /// Whether it does anything.
+    pub fn is_set(&self) -> bool {
+        self.0.get().is_some()
+    }
+
     /// The pause after `bytes` that were moved, if there has to be one.
     pub(super) fn pause(&self, bytes: usize) -> Option<Pin<Box<Sleep>>> {
         let bandwidth = self.0.get()?;

@@ -6,7 +6,7 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::glob::{self, BucketGlob};
-use super::limits::{Limits, LimitsTable, check_limits};
+use super::limits::{Limits, check_limits};
 use super::problem::Check;
 use super::secret::SecretSource;
 use super::upstream::{Credentials, CredentialsTable, access_key_id};
@@ -115,7 +115,7 @@ struct ClientTable {
     keys: Option<Vec<String>>,
     read_only: Option<bool>,
     upstream_credentials: Option<CredentialsTable>,
-    limits: Option<LimitsTable>,
+    limits: Option<Limits>,
 }
 
 pub(super) fn check(

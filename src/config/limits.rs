@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::problem::Check;
 
 /// The limits of one client, or of everybody who signs nothing; no limit where `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Requests a second.
     pub requests_per_second: Option<u32>,
@@ -45,15 +46,6 @@ impl Limits {
     }
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LimitsTable {
-    requests_per_second: Option<u32>,
-    burst: Option<u32>,
-    concurrent_requests: Option<u32>,
-    bytes_per_second: Option<u64>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DefaultsTable {
@@ -61,11 +53,11 @@ pub(super) struct DefaultsTable {
     burst: Option<u32>,
     concurrent_requests: Option<u32>,
     bytes_per_second: Option<u64>,
-    anonymous: Option<LimitsTable>,
+    anonymous: Option<Limits>,
 }
 
 pub(super) fn check_defaults(table: &DefaultsTable, check: &mut Check<'_>) -> DefaultLimits {
-    let clients = LimitsTable {
+    let clients = Limits {
         requests_per_second: table.requests_per_second,
         burst: table.burst,
         concurrent_requests: table.concurrent_requests,
@@ -79,17 +71,17 @@ pub(super) fn check_defaults(table: &DefaultsTable, check: &mut Check<'_>) -> De
     }
 }
 
-pub(super) fn check_limits(key: &str, table: LimitsTable, check: &mut Check<'_>) -> Limits {
+pub(super) fn check_limits(key: &str, limits: Limits, check: &mut Check<'_>) -> Limits {
     for (name, value) in [
-        ("requests_per_second", table.requests_per_second),
-        ("burst", table.burst),
-        ("concurrent_requests", table.concurrent_requests),
+        ("requests_per_second", limits.requests_per_second),
+        ("burst", limits.burst),
+        ("concurrent_requests", limits.concurrent_requests),
     ] {
         if value == Some(0) {
             check.problem(format!("{key}.{name}"), "must be at least 1");
         }
     }
-    if table
+    if limits
         .bytes_per_second
         .is_some_and(|it| it < BYTES_PER_SECOND_MIN)
     {
@@ -98,12 +90,7 @@ pub(super) fn check_limits(key: &str, table: LimitsTable, check: &mut Check<'_>)
             format!("must be at least {BYTES_PER_SECOND_MIN}: the upstream would give up before"),
         );
     }
-    Limits {
-        requests_per_second: table.requests_per_second,
-        burst: table.burst,
-        concurrent_requests: table.concurrent_requests,
-        bytes_per_second: table.bytes_per_second,
-    }
+    limits
 }
 
 /// One piece of a body a second.

@@ -56,13 +56,20 @@ impl From<RegistryError> for BucketKeyError {
 /// The bucket keys of a bucket, with the key that each is under.
 pub async fn list(cx: &Cx, bucket: &str) -> Result<Vec<(BucketKeyId, KeyRef)>, BucketKeyError> {
     let (logical, registry) = (logical_bucket(cx, bucket)?, registry(cx)?);
-    let mut found = Vec::new();
-    for id in registry.ids(logical).await? {
-        let entry = registry.find(logical, &id).await;
-        let entry = entry.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
-        found.extend(entry.entry.map(|entry| (id, entry.kek.clone())));
+    entries(&registry, logical).await
+}
+
+async fn entries(
+    registry: &Registry,
+    logical_bucket: &str,
+) -> Result<Vec<(BucketKeyId, KeyRef)>, BucketKeyError> {
+    let mut entries = Vec::new();
+    for id in registry.ids(logical_bucket).await? {
+        let found = registry.find(logical_bucket, &id).await;
+        let found = found.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
+        entries.extend(found.entry.map(|entry| (id, entry.kek.clone())));
     }
-    Ok(found)
+    Ok(entries)
 }
 
 /// The keys that bucket keys of a bucket are under, of all logical buckets that it is a part of.
@@ -74,11 +81,8 @@ pub async fn keks(cx: &Cx, bucket: &str) -> Result<Vec<KeyRef>, BucketKeyError> 
     let logical: BTreeSet<&str> = rules.map(|rule| rule.rule.logical_bucket(bucket)).collect();
     let mut keks = Vec::new();
     for logical in logical {
-        for id in registry.ids(logical).await? {
-            let found = registry.find(logical, &id).await;
-            let found = found.map_err(|error| BucketKeyError::Registry(error.to_string()))?;
-            keks.extend(found.entry.map(|entry| entry.kek.clone()));
-        }
+        let found = entries(&registry, logical).await?;
+        keks.extend(found.into_iter().map(|(_, kek)| kek));
     }
     Ok(keks)
 }

@@ -17,6 +17,7 @@ use super::head_object;
 use crate::body::Body;
 use crate::error::Error;
 use crate::s3::operation::Operation;
+use crate::s3::query::version_query;
 use crate::s3::target::{ObjectKey, Target};
 use crate::s3::uri;
 use crate::s3::xml::document::{Document, Node};
@@ -112,10 +113,7 @@ async fn size(cx: &Cx, request: &S3Request, listed: &Listed) -> Option<u64> {
         bucket: request.target.bucket()?.clone(),
         key: ObjectKey::parse(&uri::encode_path(listed.key.as_bytes())).ok()?,
     };
-    if let Some(version) = &listed.version {
-        let version = uri::encode_component(version.as_bytes());
-        head.query = format!("versionId={version}");
-    }
+    head.query = version_query(listed.version.as_deref().map(str::as_bytes));
     let head = Box::pin(head_object::head_object(cx, head)).await.ok()?;
     let size = plaintext_len(&head)?;
     // Without an entity tag nothing says that the object is still the same.

@@ -3,21 +3,19 @@
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use md5::{Digest, Md5};
 
 use super::context::Cx;
 use super::incoming::insert_text;
 use crate::error::Error;
-use crate::s3::uri;
+use crate::s3::headers::X_AMZ_VERSION_ID;
+use crate::s3::query::version_query;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// The query for the version that an answer to a write names; empty if it names none.
 pub fn written_version(done: &HeaderMap) -> String {
-    let version = done.get("x-amz-version-id");
-    version.map_or_else(String::new, |version| {
-        format!("versionId={}", uri::encode_component(version.as_bytes()))
-    })
+    version_query(done.get(X_AMZ_VERSION_ID).map(HeaderValue::as_bytes))
 }
 
 /// The query for a sub-resource of the object, or of the version that `version` is the query for.

@@ -6,9 +6,10 @@ use crate::keys::types::KeyRef;
 
 pub use crate::keys::types::Mode;
 
-/// What was used. Clones share it: the reads and writes that make up one request.
+/// What was used, if anybody wants to know. Clones share it: the reads and writes that make up one
+/// request.
 #[derive(Clone, Default)]
-pub struct Trail(Arc<Used>);
+pub struct Trail(Option<Arc<Used>>);
 
 #[derive(Default)]
 struct Used {
@@ -26,20 +27,35 @@ pub struct KeyUse {
 }
 
 impl Trail {
+    /// One that somebody wants to know.
+    pub fn kept() -> Self {
+        Self(Some(Arc::default()))
+    }
+
     /// Something is to be sealed so.
     pub fn seals(&self, mode: Mode, key: Option<&KeyRef>) {
-        let key = key.cloned();
-        let _first_stays = self.0.sealed.set(KeyUse { mode, key });
+        if let Some(used) = &self.0 {
+            used.sealed.get_or_init(|| KeyUse::of(mode, key));
+        }
     }
 
     /// Something is to be opened so.
     pub fn opens(&self, mode: Mode, key: Option<&KeyRef>) {
-        let key = key.cloned();
-        let _first_stays = self.0.opened.set(KeyUse { mode, key });
+        if let Some(used) = &self.0 {
+            used.opened.get_or_init(|| KeyUse::of(mode, key));
+        }
     }
 
-    /// What was sealed with, or else opened with.
+    /// What was first sealed with, or else opened with.
     pub fn shown(&self) -> Option<&KeyUse> {
-        self.0.sealed.get().or_else(|| self.0.opened.get())
+        let used = self.0.as_ref()?;
+        used.sealed.get().or_else(|| used.opened.get())
+    }
+}
+
+impl KeyUse {
+    fn of(mode: Mode, key: Option<&KeyRef>) -> Self {
+        let key = key.cloned();
+        Self { mode, key }
     }
 }

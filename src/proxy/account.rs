@@ -34,7 +34,8 @@ pub struct Account {
     received: Arc<AtomicU64>,
     brake: Brake,
     trail: Trail,
-    event: Event,
+    /// Nothing where there is no audit log.
+    event: Option<Event>,
 }
 
 /// What only the audit log says.
@@ -61,7 +62,7 @@ impl Account {
             received: Arc::default(),
             brake: Brake::default(),
             trail: Trail::default(),
-            event: Event::default(),
+            event: None,
         }
     }
 
@@ -85,28 +86,38 @@ impl Account {
         self.error = Some((code, fault));
     }
 
-    /// When it came.
-    pub fn set_time(&mut self, time: OffsetDateTime) {
-        self.event.time = time.format(&Rfc3339).unwrap_or_default();
+    /// Gathers from here on what the audit log says, too; the request came at `time`.
+    pub fn audit(&mut self, time: OffsetDateTime) {
+        self.trail = Trail::kept();
+        self.event = Some(Event {
+            time: time.format(&Rfc3339).unwrap_or_default(),
+            ..Event::default()
+        });
     }
 
     /// How it is signed, as far as that is known.
     pub fn set_scheme(&mut self, scheme: Scheme) {
-        self.event.scheme = Some(scheme);
+        if let Some(event) = &mut self.event {
+            event.scheme = Some(scheme);
+        }
     }
 
     /// The object it is about, and which version of it.
     pub fn set_object(&mut self, key: Option<&str>, query: Query<'_>) {
-        self.event.key = key.map(audit::bounded);
-        let version = query.get("versionId");
-        self.event.version = version.map(|it| audit::bounded(&String::from_utf8_lossy(&it)));
+        if let Some(event) = &mut self.event {
+            event.key = key.map(audit::bounded);
+            let version = query.get("versionId");
+            event.version = version.map(|it| audit::bounded(&String::from_utf8_lossy(&it)));
+        }
     }
 
     /// What it copies.
     pub fn set_source(&mut self, headers: &HeaderMap) {
-        let source = headers.get(X_AMZ_COPY_SOURCE);
-        let source = source.map(|it| String::from_utf8_lossy(it.as_bytes()));
-        self.event.source = source.map(|it| audit::bounded(&access_log::without_signature(&it)));
+        if let Some(event) = &mut self.event {
+            let source = headers.get(X_AMZ_COPY_SOURCE);
+            let source = source.map(|it| String::from_utf8_lossy(it.as_bytes()));
+            event.source = source.map(|it| audit::bounded(&access_log::without_signature(&it)));
+        }
     }
 
     /// Which keys it uses.
@@ -114,23 +125,29 @@ impl Account {
         self.trail.clone()
     }
 
-    /// Its line in the audit log.
-    pub fn event(&self, status: u16, version: Option<&HeaderValue>, sent: Sent) -> AuditRecord<'_> {
+    /// Its line in the audit log, if there is one.
+    pub fn event(
+        &self,
+        status: u16,
+        version: Option<&HeaderValue>,
+        sent: Sent,
+    ) -> Option<AuditRecord<'_>> {
+        let event = self.event.as_ref()?;
         let used = self.trail.shown();
         let key = used.and_then(|used| used.key.as_ref());
         let made = version.map(|it| audit::bounded(&String::from_utf8_lossy(it.as_bytes())));
-        AuditRecord {
+        Some(AuditRecord {
             target: audit::TARGET,
-            time: self.event.time.clone(),
+            time: event.time.clone(),
             request_id: self.id.as_str(),
             client: self.client.as_deref(),
             peer: self.peer.to_string(),
-            scheme: self.event.scheme.map(scheme_name),
+            scheme: event.scheme.map(scheme_name),
             operation: self.operation,
             bucket: self.bucket.as_deref().map(audit::bounded),
-            key: self.event.key.clone(),
-            version_id: made.or_else(|| self.event.version.clone()),
-            source: self.event.source.clone(),
+            key: event.key.clone(),
+            version_id: made.or_else(|| event.version.clone()),
+            source: event.source.clone(),
             status,
             error: self.error.map(|(code, _)| code),
             mode: used.map(|used| mode_name(used.mode)),
@@ -140,7 +157,7 @@ impl Account {
             outcome: outcome(status, sent.end),
             bytes_in: self.received.load(Ordering::Relaxed),
             bytes_out: sent.bytes,
-        }
+        })
     }
 
     /// Where its body bytes are counted.
@@ -181,7 +198,7 @@ impl Account {
     }
 
     /// Writes the line.
-    pub fn close(self, status: u16, duration: Duration, sent: Sent) {
+    pub fn close(&self, status: u16, duration: Duration, sent: Sent) {
         let uri = self.uri.path_and_query().map_or("", |uri| uri.as_str());
         access_log::log(&AccessRecord {
             request_id: self.id,

@@ -12,6 +12,7 @@ use super::account::Account;
 use crate::body::Body;
 use crate::body::observe::{End, Observed, Sent};
 use crate::body::pace::Slowed;
+use crate::s3::headers::X_AMZ_VERSION_ID;
 use crate::telemetry::audit::{Audit, Slot};
 use crate::telemetry::metrics::{Direction, InFlight, Metrics};
 use crate::telemetry::recent::Recent;
@@ -36,9 +37,9 @@ pub(super) struct Closing {
     in_flight: Option<InFlight>,
     slot: Option<Slot>,
     ticket: Option<Ticket>,
-    /// Taken when it is written down.
-    log: Option<Account>,
+    log: Account,
     answer: Option<Answer>,
+    is_closed: bool,
 }
 
 /// What the answer begins with.
@@ -62,26 +63,27 @@ impl Closing {
             in_flight,
             slot,
             ticket: None,
-            log: Some(log),
+            log,
             answer: None,
+            is_closed: false,
         }
     }
 
-    /// What is known so far; there until the request has ended.
-    pub(super) fn log(&mut self) -> Option<&mut Account> {
-        self.log.as_mut()
+    /// What is known so far.
+    pub(super) fn log(&mut self) -> &mut Account {
+        &mut self.log
     }
 
     /// Holds the request's share of its client's limits until the end.
-    pub(super) fn hold(&mut self, ticket: Option<Ticket>) {
-        self.ticket = ticket;
+    pub(super) fn hold(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
     }
 
     /// From here on the end is that of the answer's body.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         self.answer = Some(Answer {
             status: response.status().as_u16(),
-            version: response.headers().get("x-amz-version-id").cloned(),
+            version: response.headers().get(X_AMZ_VERSION_ID).cloned(),
         });
         let Self {
             books,
@@ -90,15 +92,23 @@ impl Closing {
             ..
         } = &self;
         books.metrics.first_byte(operation, started.elapsed());
-        let brake = self.log.as_ref().map(Account::brake).unwrap_or_default();
+        // Whose request it is was known before there was an answer.
+        let brake = self.log.brake();
         response.map(|body| {
-            let body = Body::new(Slowed::new(body, brake));
+            let body = if brake.is_set() {
+                Body::new(Slowed::new(body, brake))
+            } else {
+                body
+            };
             Body::new(Observed::new(body, move |sent| self.close(sent)))
         })
     }
 
     fn close(&mut self, sent: Sent) {
-        let Some(log) = self.log.take() else { return };
+        if std::mem::replace(&mut self.is_closed, true) {
+            return;
+        }
+        let log = &self.log;
         drop((self.in_flight.take(), self.ticket.take()));
         let (status, version) = match &self.answer {
             Some(answer) => (answer.status, answer.version.as_ref()),
@@ -115,8 +125,8 @@ impl Closing {
         if let Some(failure) = log.failure(*clock, status, sent) {
             recent.push(failure);
         }
-        if let Some(audit) = audit {
-            audit.record(self.slot.take(), &log.event(status, version, sent));
+        if let (Some(audit), Some(event)) = (audit, log.event(status, version, sent)) {
+            audit.record(self.slot.take(), &event);
         }
         log.close(status, self.started.elapsed(), sent);
     }

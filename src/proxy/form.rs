@@ -38,7 +38,7 @@ impl Proxy {
         arrival: Arrival,
         head: &Verified,
         log: &mut Account,
-    ) -> Result<(S3Request, Option<Ticket>), Error> {
+    ) -> Result<(S3Request, Ticket), Error> {
         let Arrival {
             id,
             parsed,
@@ -68,11 +68,10 @@ impl Proxy {
         let bucket = parsed.target.bucket().map_or("", BucketName::as_str);
         let lengths = self.check_policy(&verified, &fields, bucket)?;
         let target = with_key(&parsed.target, fields.key()?)?;
-        let (caller, ticket) = self.admit(
-            &verified,
-            (&parsed.operation, &target, Query::default()),
-            log,
-        )?;
+        let query = Query::default();
+        log.set_object(target.key().map(ObjectKey::decoded), query);
+        let what = (&parsed.operation, &target, query);
+        let (caller, ticket) = self.admit(&verified, what, log)?;
         let mut stored_headers = fields.headers()?;
         keep(&parts.headers, &mut stored_headers);
         headers::check_request(&stored_headers)?;

@@ -26,14 +26,12 @@ use self::limits::Meters;
 use self::parse::Parsed;
 use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
-use crate::body::pace::Brake;
 use crate::config::limits::Limits;
 use crate::error::Error;
 use crate::ops;
 use crate::ops::context::{Cx, S3Request};
 use crate::ops::cors::{Crossing, preflight};
 use crate::ops::policy::Caller;
-use crate::ops::trail::Trail;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
 use crate::s3::query::Query;
@@ -125,8 +123,10 @@ impl Proxy {
             .map_or("Unknown", |parsed| parsed.operation.name());
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
-        log.set_time((self.surroundings.clock)());
         let audit = self.surroundings.audit.as_ref();
+        if audit.is_some() {
+            log.audit((self.surroundings.clock)());
+        }
         let slot = audit.map(Audit::reserve).transpose();
         let (slot, parsed) = match slot {
             Ok(slot) => (slot, parsed),
@@ -135,8 +135,8 @@ impl Proxy {
         };
         // Before anything is done: the client may leave at any moment.
         let mut closing = Closing::new(self.books(), (operation, started), slot, log);
-        let outcome = match (parsed, closing.log()) {
-            (Ok(parsed), Some(log)) => {
+        let outcome = match parsed {
+            Ok(parsed) => {
                 let arrival = Arrival {
                     id,
                     parsed,
@@ -144,11 +144,10 @@ impl Proxy {
                     body,
                     is_tls: peer.is_tls,
                 };
-                let run = self.run(arrival, &mut crossing, log);
+                let run = self.run(arrival, &mut crossing, closing.log());
                 run.instrument(span.clone()).await
             }
-            (Err(error), _) => Err(error),
-            (Ok(_), None) => Err(S3Error::new(ErrorCode::InternalError).into()),
+            Err(error) => Err(error),
         };
         let response = match outcome {
             Ok((response, ticket)) => {
@@ -156,9 +155,8 @@ impl Proxy {
                 response
             }
             Err(error) => {
-                if let Some(log) = closing.log() {
-                    log.set_error(error.to_s3().code.as_str(), error.fault());
-                }
+                let log = closing.log();
+                log.set_error(error.to_s3().code.as_str(), error.fault());
                 let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
                 span.in_scope(respond)
             }
@@ -187,7 +185,7 @@ impl Proxy {
         arrival: Arrival,
         crossing: &mut Option<Crossing>,
         log: &mut Account,
-    ) -> Result<(Response<Body>, Option<Ticket>), Error> {
+    ) -> Result<(Response<Body>, Ticket), Error> {
         let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         let key = parsed.target.key().map(ObjectKey::decoded);
@@ -196,7 +194,7 @@ impl Proxy {
         if parsed.operation == Operation::Preflight {
             let ticket = self.limit(None, log)?;
             let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
-            return answer.map(|response| (response, Some(ticket)));
+            return answer.map(|response| (response, ticket));
         }
         let now = (self.surroundings.clock)();
         let verified = self.authenticator.authenticate(parts, &*self.callers, now);
@@ -216,15 +214,16 @@ impl Proxy {
             let query = Query::new(parts.uri.query());
             let what = (&parsed.operation, &parsed.target, query);
             let (caller, ticket) = self.admit(&verified, what, log)?;
-            if verified.scheme() != Scheme::Presigned {
+            let is_presigned = verified.scheme() == Scheme::Presigned;
+            if !is_presigned {
                 refuse_hoisted()?;
             }
-            let mut request = s3_request(arrival, verified, caller);
-            request.received = log.received();
-            request.brake = log.brake();
-            request.trail = log.trail();
+            let request = s3_request(arrival, verified, caller, log);
             headers::check_request(&request.headers)?;
-            log.set_source(&request.headers);
+            if is_presigned {
+                // It may stand in the query.
+                log.set_source(&request.headers);
+            }
             access::authorise_source(&request)?;
             (request, ticket)
         };
@@ -242,15 +241,14 @@ impl Proxy {
         verified: &Verified,
         (operation, target, query): (&Operation, &Target, Query<'_>),
         log: &mut Account,
-    ) -> Result<(Option<Arc<Caller>>, Option<Ticket>), Error> {
+    ) -> Result<(Option<Arc<Caller>>, Ticket), Error> {
         let id = verified.caller();
         let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
         log.set_client(id);
         log.set_scheme(verified.scheme());
-        log.set_object(target.key().map(ObjectKey::decoded), query);
         let ticket = self.limit(caller.as_deref(), log)?;
         access::authorise(&self.cx, caller.as_deref(), operation, target, query)?;
-        Ok((caller, Some(ticket)))
+        Ok((caller, ticket))
     }
 
     /// Refuses what is beyond the limits of a client, or of those who sign nothing.
@@ -286,7 +284,12 @@ struct Arrival {
     is_tls: bool,
 }
 
-fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>) -> S3Request {
+fn s3_request(
+    arrival: Arrival,
+    verified: Verified,
+    caller: Option<Arc<Caller>>,
+    log: &Account,
+) -> S3Request {
     let Arrival {
         id,
         parsed,
@@ -311,9 +314,9 @@ fn s3_request(arrival: Arrival, verified: Verified, caller: Option<Arc<Caller>>)
         headers,
         verified: Arc::new(verified),
         caller,
-        trail: Trail::default(),
-        brake: Brake::default(),
-        received: Arc::default(),
+        trail: log.trail(),
+        brake: log.brake(),
+        received: log.received(),
         body: Some(body),
         form: None,
     }

@@ -77,13 +77,6 @@ pub struct Relayed {
     writes: bool,
 }
 
-impl Relayed {
-    /// The name in the S3 API.
-    pub fn name(self) -> &'static str {
-        self.name
-    }
-}
-
 impl Operation {
     /// The name in the S3 API, for spans and metrics: one of a bounded set.
     pub fn name(&self) -> &'static str {

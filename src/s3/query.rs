@@ -55,6 +55,13 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The query that names a version of an object; empty for the current one.
+pub fn version_query(version: Option<&[u8]>) -> String {
+    version.map_or_else(String::new, |version| {
+        format!("versionId={}", uri::encode_component(version))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

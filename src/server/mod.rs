@@ -8,6 +8,7 @@ pub mod answer;
 mod io;
 mod pace;
 pub mod tls;
+pub mod wake;
 pub mod workers;
 
 use std::future::Future;

@@ -5,7 +5,7 @@
 
 mod counts;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ struct Inner {
     totals: Option<Counts>,
     steps: VecDeque<Arc<Step>>,
     upstream: LastSeen,
-    keys: Vec<(String, LastSeen)>,
+    keys: BTreeMap<String, LastSeen>,
 }
 
 impl History {
@@ -77,8 +77,7 @@ impl History {
     /// When the key providers of a kind were last seen.
     pub fn keys(&self, kind: &str) -> LastSeen {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = inner.keys.iter().find(|(name, _)| name == kind);
-        found.map(|(_, seen)| seen.clone()).unwrap_or_default()
+        inner.keys.get(kind).cloned().unwrap_or_default()
     }
 }
 
@@ -87,15 +86,9 @@ impl Inner {
         let kinds = &counts.upstream_kinds;
         self.upstream.look(&counts.upstream, kinds.keys(), at);
         for (kind, calls) in &counts.keys {
-            let index = self.keys.iter().position(|(name, _)| name == kind);
-            let index = index.unwrap_or_else(|| {
-                self.keys.push((kind.clone(), LastSeen::default()));
-                self.keys.len() - 1
-            });
-            if let Some((_, seen)) = self.keys.get_mut(index) {
-                let outcomes = counts.key_outcomes.get(kind);
-                seen.look(calls, outcomes.into_iter().flat_map(|it| it.keys()), at);
-            }
+            let seen = self.keys.entry(kind.clone()).or_default();
+            let outcomes = counts.key_outcomes.get(kind);
+            seen.look(calls, outcomes.into_iter().flat_map(|it| it.keys()), at);
         }
     }
 }
@@ -105,8 +98,8 @@ impl LastSeen {
         if calls.good + calls.refused > 0 {
             self.good = Some(at);
         }
-        let failures: Vec<_> = failures.map(String::as_str).collect();
         if calls.failed > 0 {
+            let failures: Vec<_> = failures.map(String::as_str).collect();
             self.failed = Some((at, failures.join(", ")));
         }
     }

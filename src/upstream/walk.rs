@@ -8,6 +8,7 @@ use super::refusal::refusal_code;
 use super::request::UpstreamRequest;
 use super::{Upstream, UpstreamError};
 use crate::body::{BodyError, collect};
+use crate::s3::query::version_query;
 use crate::s3::uri;
 use crate::s3::xml::document::{Document, Node};
 
@@ -148,9 +149,7 @@ impl<'a> Walk<'a> {
 impl Listed {
     /// The query that names the version, if one has to be named.
     pub fn version_query(&self) -> String {
-        let version = self.version.as_ref();
-        let query = version.map(|id| format!("versionId={}", uri::encode_component(id.as_bytes())));
-        query.unwrap_or_default()
+        version_query(self.version.as_deref().map(str::as_bytes))
     }
 
     /// Whether an answer with these headers can be about this version. The null version is not always

@@ -11,12 +11,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::MissedTickBehavior;
 
 use super::profile::Profiles;
 use super::templates;
 use crate::server::tls::{Greeting, TlsError, server_config};
+use crate::server::wake::{Hangup, every};
 
 /// The files of a TLS listener.
 #[derive(Clone, Debug)]
@@ -113,14 +112,12 @@ pub async fn watch(
         certificate_problem: None,
         profiles_problem: None,
     };
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Watched before the first wait: unwatched, the signal would end the process.
-    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut ticks = every(PERIOD);
+    let mut hangup = Hangup::watch();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = hung_up(&mut hangup) => {
+            () = hangup.next() => {
                 tracing::info!("SIGHUP: looking at the files");
                 // Who asks is told again.
                 watched.certificate_problem = None;
@@ -137,15 +134,6 @@ pub async fn watch(
                 return tracing::error!("changed files are no longer taken up: please report it");
             }
         }
-    }
-}
-
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
-        None => std::future::pending().await,
     }
 }
 

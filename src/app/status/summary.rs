@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::config::crypto::BulkCipherName;
 use crate::config::keys::Provider as ConfiguredProvider;
-use crate::config::rules::{Encryption, Permission, Rule as ConfiguredRule};
+use crate::config::rules::{Encryption, Rule as ConfiguredRule};
 use crate::config::upstream::Addressing;
 use crate::keys::types::{Mode, ProviderKind};
 
@@ -48,7 +48,7 @@ pub(super) struct Rule {
     buckets: Vec<String>,
     /// Whether it is for a part of each bucket. Which part would be the beginning of object keys.
     has_prefix: bool,
-    encryption: &'static str,
+    encryption: String,
     plaintext_reads: bool,
     anonymous: bool,
     /// Names of keys that objects may be written with.
@@ -140,15 +140,9 @@ impl Rule {
         Self {
             buckets: rule.buckets.iter().map(ToString::to_string).collect(),
             has_prefix: rule.prefix.is_some(),
-            encryption: match rule.encryption {
-                Encryption::CustomerKey => "customer-key",
-                Encryption::Deny => "deny",
-                Encryption::Managed => "managed",
-                Encryption::NamedKey => "named-key",
-                Encryption::Off => "off",
-            },
-            plaintext_reads: rule.plaintext_reads == Permission::Allow,
-            anonymous: rule.anonymous == Permission::Allow,
+            encryption: rule.encryption.to_string(),
+            plaintext_reads: rule.plaintext_reads.is_allowed(),
+            anonymous: rule.anonymous.is_allowed(),
             write_keys,
             accept_keys: rule.accept_keys.clone(),
         }

@@ -45,6 +45,11 @@ impl Line {
         }
     }
 
+    /// The name of the provider in the configuration.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The label of the provider's kind.
     pub(super) fn kind(&self) -> &'static str {
         self.provider.kind().name()

@@ -73,7 +73,7 @@ impl KeyService {
             let line = self.lines.get(routes.provider_of(id)?)?;
             Some(KeyState {
                 id: id.clone(),
-                provider: line.state().name,
+                provider: line.name().to_owned(),
                 part: part(id),
             })
         };

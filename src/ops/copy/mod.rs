@@ -37,9 +37,9 @@ use crate::s3::headers::{
     SSE_CUSTOMER_KEY_MD5, is_metadata,
 };
 use crate::s3::operation::Operation;
+use crate::s3::query::version_query;
 use crate::s3::range::{ByteRange, ContentRange, ResolvedRange};
 use crate::s3::sse::CustomerKey;
-use crate::s3::uri;
 use crate::s3ec::plaintext_len;
 
 /// A read of the source in the client's name.
@@ -155,8 +155,8 @@ impl Reading {
         if let Some(key) = CustomerKey::parse_copy_source(&request.headers)? {
             key.over(request.is_tls)?;
         }
-        let name = CopySource::parse(&request.headers)?;
-        let request = reading(request, &name)?;
+        let name = source(request)?;
+        let request = reading(request, &name);
         // Before anything is asked about it: a rule may keep it out of reach.
         request.rule(cx)?;
         Ok(Self { name, request })
@@ -178,7 +178,9 @@ impl Reading {
     }
 }
 
-fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
+/// What a request copies, if that is in the scope of its caller.
+pub fn source(request: &S3Request) -> Result<CopySource, Error> {
+    let name = CopySource::parse(&request.headers)?;
     let may_read = request
         .caller
         .as_ref()
@@ -186,6 +188,10 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
     if !may_read {
         return Err(S3Error::new(ErrorCode::AccessDenied).into());
     }
+    Ok(name)
+}
+
+fn reading(request: &S3Request, name: &CopySource) -> S3Request {
     let mut headers = HeaderMap::new();
     for (from, to) in [
         ("x-amz-copy-source-if-match", IF_MATCH),
@@ -214,15 +220,11 @@ fn reading(request: &S3Request, name: &CopySource) -> Result<S3Request, Error> {
             headers.insert(to, value.clone());
         }
     }
-    let version = name.version().map(|version| {
-        let version = uri::encode_component(version.as_bytes());
-        format!("versionId={version}")
-    });
     let mut reading = request.own(Operation::GetObject, Method::GET);
     reading.target = name.target();
-    reading.query = version.unwrap_or_default();
+    reading.query = version_query(name.version().map(str::as_bytes));
     reading.headers = headers;
-    Ok(reading)
+    reading
 }
 
 impl Source<'_> {

@@ -48,15 +48,18 @@ fn healthy() -> Inside {
     }
 }
 
+/// The whole answer.
+async fn ask(server: &Running, method: &str, path: &str) -> String {
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    server.exchange(&request).await.0
+}
+
 #[tokio::test]
 async fn the_admin_listener_answers_its_paths() {
     let draining = admin::Draining::default();
     let server = admin(healthy(), draining.clone()).await;
-    let ask = async |method: &str, path: &str| {
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        server.exchange(&request).await.0
-    };
+    let ask = async |method: &str, path: &str| ask(&server, method, path).await;
     let metrics = ask("GET", "/metrics").await;
     assert!(metrics.starts_with("HTTP/1.1 200") && metrics.ends_with("\r\n\r\ns3seal_up 1\n"));
     assert!(
@@ -111,10 +114,7 @@ async fn the_admin_listener_purges_the_key_it_is_told() {
     let purged = Arc::clone(&inside.purged);
     let server = admin(inside, admin::Draining::default()).await;
     let ask = async |method: &str, query: &str| {
-        let request = format!(
-            "{method} /keys/purge{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-        );
-        server.exchange(&request).await.0
+        ask(&server, method, &format!("/keys/purge{query}")).await
     };
     let answer = ask("POST", "?key=arn%3Aaws%3Akms%3Ax%2Fy").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -134,11 +134,7 @@ async fn the_admin_listener_purges_the_key_it_is_told() {
 async fn the_status_page_is_shown_and_never_kept() {
     let draining = admin::Draining::default();
     let server = admin(healthy(), draining.clone()).await;
-    let ask = async |method: &str, path: &str| {
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        server.exchange(&request).await.0
-    };
+    let ask = async |method: &str, path: &str| ask(&server, method, path).await;
     let page = ask("GET", "/").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("\r\n\r\n<p>a page</p>"));
     for header in [
