@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,9 @@ import urllib.request
 import boto3
 import botocore.config
 
+# Reading the model of S3 takes longer than most requests.
+SESSION = boto3.session.Session()
+SESSION_LOCK = threading.Lock()
 REGION = "us-east-1"
 CLIENT_KEY, CLIENT_SECRET = "APP", "app-secret-0123456789"
 REPO = pathlib.Path(__file__).resolve().parents[2]
@@ -51,15 +55,17 @@ class Endpoint:
     def boto(self, **config):
         """A boto3 client with its defaults, but no retries: a retry would hide a failure."""
         config = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 40, "read_timeout": 120} | config
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            verify=self.ca,
-            config=botocore.config.Config(signature_version="s3v4", s3={"addressing_style": "path"}, **config),
-        )
+        # Making clients is not thread-safe, using them is.
+        with SESSION_LOCK:
+            return SESSION.client(
+                "s3",
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id=self.access_key,
+                aws_secret_access_key=self.secret_key,
+                verify=self.ca,
+                config=botocore.config.Config(signature_version="s3v4", s3={"addressing_style": "path"}, **config),
+            )
 
     def environment(self, home):
         """The environment that client programs read credentials from, and nothing of this machine's."""
@@ -242,6 +248,32 @@ plaintext_reads = "deny"
 """
 
 
+def transit_key(mount):
+    """A Transit engine of OpenBao with the key `of-bao`."""
+    for path, body in (
+        (f"sys/mounts/{mount}", {"type": "transit"}),
+        (f"{mount}/keys/of-bao", {"type": "aes256-gcm96", "derived": True}),
+    ):
+        request = urllib.request.Request(
+            f"{os.environ['S3SEAL_TEST_BAO']}/v1/{path}", data=json.dumps(body).encode(), method="POST",
+            headers={"X-Vault-Token": os.environ["S3SEAL_TEST_BAO_TOKEN"]},
+        )
+        urllib.request.urlopen(request, timeout=10).read()
+
+
+def transit_provider(mount):
+    """That engine as a key provider."""
+    return f"""
+[[keys.providers]]
+kind = "transit"
+name = "bao"
+address = "{os.environ["S3SEAL_TEST_BAO"]}"
+mount = "{mount}"
+auth = {{ method = "token", token = "{os.environ["S3SEAL_TEST_BAO_TOKEN"]}" }}
+keys = ["of-bao"]
+"""
+
+
 def find_program(name):
     """Python's packages bring some, Debian's the others."""
     packaged = pathlib.Path(sys.executable).parent / name
@@ -252,9 +284,13 @@ def binary():
     return os.environ.get("S3SEAL_BIN", str(REPO / "target/debug/s3seal"))
 
 
-def s3seal(*args, stdin=b"", check=True):
-    """Runs a command of the program to its end."""
-    done = subprocess.run([binary(), *map(str, args)], input=stdin, capture_output=True, timeout=120)
+def s3seal(*args, stdin=b"", check=True, cwd=None, seconds=120):
+    """Runs a command of the program to its end, without the variables of the tests, which it would take for
+    settings of its own."""
+    done = subprocess.run(
+        [binary(), *map(str, args)], input=stdin, capture_output=True, timeout=seconds, cwd=cwd,
+        env={"PATH": os.environ["PATH"]},
+    )
     assert not check or done.returncode == 0, f"s3seal {args}: {done.stderr.decode(errors='replace')}"
     return done
 

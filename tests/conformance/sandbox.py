@@ -41,12 +41,7 @@ class Sandbox:
         self.endpoint = self.proxy.endpoint
 
     def s3seal(self, *args):
-        """Without the variables of the tests, which the program would take for settings of its own."""
-        done = subprocess.run(
-            [harness.binary(), *args], cwd=self.folder, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, f"{args}: {done.stderr}"
-        return done.stdout
+        return harness.s3seal(*args, cwd=self.folder).stdout.decode()
 
     def shims(self):
         """Programs in front of the real ones: what they would do to a cluster is only rendered."""

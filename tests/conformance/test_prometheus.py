@@ -103,16 +103,8 @@ plaintext_reads = "allow"
 def keys(folder):
     """The default key is in OpenBao, the managed one in a keyring."""
     harness.s3seal("key", "create", "--keyring", folder / "managed.json", "managed")
-    mount, token = f"watched-{os.getpid()}", os.environ["S3SEAL_TEST_BAO_TOKEN"]
-    for path, body in (
-        (f"sys/mounts/{mount}", {"type": "transit"}),
-        (f"{mount}/keys/of-bao", {"type": "aes256-gcm96", "derived": True}),
-    ):
-        request = urllib.request.Request(
-            f"{os.environ['S3SEAL_TEST_BAO']}/v1/{path}", data=json.dumps(body).encode(), method="POST",
-            headers={"X-Vault-Token": token},
-        )
-        urllib.request.urlopen(request, timeout=10).read()
+    mount = f"watched-{os.getpid()}"
+    harness.transit_key(mount)
     return f"""
 [keys]
 default = "of-bao"
@@ -121,14 +113,7 @@ managed = "managed"
 kind = "local"
 name = "local"
 keyring = "{folder}/managed.json"
-[[keys.providers]]
-kind = "transit"
-name = "bao"
-address = "{os.environ["S3SEAL_TEST_BAO"]}"
-mount = "{mount}"
-auth = {{ method = "token", token = "{token}" }}
-keys = ["of-bao"]
-"""
+""" + harness.transit_provider(mount)
 
 
 class Prometheus:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 
 import boto3
 import pytest
@@ -37,20 +36,12 @@ class Providers:
         harness.s3seal("key", "create", "--keyring", home / "managed.json", "managed")
         harness.s3seal("key", "create", "--keyring", home / "local.json", "of-local")
         self.mount = f"transit-{os.getpid()}-{next(numbers)}"
-        self._bao(f"sys/mounts/{self.mount}", {"type": "transit"})
-        self._bao(f"{self.mount}/keys/of-bao", {"type": "aes256-gcm96", "derived": True})
+        harness.transit_key(self.mount)
         kms = boto3.client(
             "kms", endpoint_url=os.environ["S3SEAL_TEST_KMS"], region_name="us-east-1",
             aws_access_key_id="fake", aws_secret_access_key="fake",
         )
         self.ids = {"local": "of-local", "bao": "of-bao", "kms": kms.create_key()["KeyMetadata"]["Arn"]}
-
-    def _bao(self, path, body):
-        request = urllib.request.Request(
-            f"{os.environ['S3SEAL_TEST_BAO']}/v1/{path}", data=json.dumps(body).encode(), method="POST",
-            headers={"X-Vault-Token": os.environ["S3SEAL_TEST_BAO_TOKEN"]},
-        )
-        urllib.request.urlopen(request, timeout=10).read()
 
     def keys(self, used, default, registry=None, managed="managed", former=()):
         """The tables of a configuration with these providers."""
@@ -75,15 +66,7 @@ kind = "local"
 name = "local"
 keyring = "{self.home}/local.json"
 """,
-            "bao": f"""
-[[keys.providers]]
-kind = "transit"
-name = "bao"
-address = "{os.environ["S3SEAL_TEST_BAO"]}"
-mount = "{self.mount}"
-auth = {{ method = "token", token = "{os.environ["S3SEAL_TEST_BAO_TOKEN"]}" }}
-keys = ["of-bao"]
-""",
+            "bao": harness.transit_provider(self.mount),
             "kms": f"""
 [[keys.providers]]
 kind = "aws-kms"
@@ -277,8 +260,10 @@ def test_a_rotated_local_key_is_rewrapped_and_its_old_version_destroyed(site):
 
 
 def key_command(site, *args):
-    command = [harness.binary(), "key", args[0], "--keyring", site.home / "keys/local.json", *args[1:]]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, env={"PATH": os.environ["PATH"]})
+    done = harness.s3seal(
+        "key", args[0], "--keyring", site.home / "keys/local.json", *args[1:], check=False, seconds=600
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_p124_a_version_stays_while_anything_needs_it(site):

@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 import bodies
 import harness
+import stored
 from conftest import new_bucket
 
 pytestmark = [
@@ -104,10 +105,10 @@ def load(proxy, upstream):
     # The damage is far behind what is verified before the head of the answer.
     for key, size in ((OBJECT_KEY, 200_000), ("broken", 4_000_000)):
         s3.put_object(Bucket=proxy.bucket, Key=key, Body=bodies.body(size, seed=1))
-    stored = upstream.boto().get_object(Bucket=proxy.bucket, Key="broken")
-    broken = bytearray(stored["Body"].read())
+    there = stored.fetch(upstream, proxy.bucket, "broken")
+    broken = bytearray(there.body)
     broken[3_500_000] ^= 1
-    upstream.boto().put_object(Bucket=proxy.bucket, Key="broken", Body=bytes(broken), Metadata=stored["Metadata"])
+    stored.put(upstream, proxy.bucket, "broken", dataclasses.replace(there, body=bytes(broken)))
     ends = time.monotonic() + 12
     while time.monotonic() < ends:
         s3.get_object(Bucket=proxy.bucket, Key=OBJECT_KEY, ResponseContentType="text/odd")["Body"].read()

@@ -2,6 +2,7 @@
 
 Needs no server: what Prometheus makes of the queries is tests/conformance/test_prometheus.py's.
 """
+import functools
 import itertools
 import json
 import pathlib
@@ -154,14 +155,15 @@ def runbook_problems(alerts):
     yield from (f"{RUNBOOK}: {section} says nothing" for section, text in texts.items() if len(text) < 100)
 
 
+@functools.cache
+def test_groups():
+    paths = sorted((REPO / "tests/prometheus").glob("*.yaml"))
+    return [group for path in paths for group in yaml.safe_load(path.read_text())["tests"]]
+
+
 def test_problems(alert):
     """A case where it fires, and one that comes near."""
-    groups = [
-        group
-        for path in sorted((REPO / "tests/prometheus").glob("*.yaml"))
-        for group in yaml.safe_load(path.read_text())["tests"]
-        if alert in re.findall(r"\w+", group["name"])
-    ]
+    groups = [group for group in test_groups() if alert in re.findall(r"\w+", group["name"])]
     if not any(case["exp_samples"] for group in groups for case in group["promql_expr_test"]):
         yield f"{alert} has no test in which it fires"
     if not any('job="good"' in series["series"] for group in groups for series in group["input_series"]):

@@ -200,7 +200,6 @@ fn usage_errors_exit_with_64() {
     }
 }
 
-/// The life of a key, and that nobody is shown its material.
 /// Whoever runs a command again and again has to know whether that is of use.
 #[test]
 fn a_provider_that_is_away_is_no_bad_configuration() {
@@ -233,6 +232,7 @@ keys = ["alias/app"]
     }
 }
 
+/// The life of a key, and that nobody is shown its material.
 #[test]
 fn key_commands_change_and_show_a_keyring() {
     let folder = Folder::new();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::limits::answer_to_head;
-use super::{CLIENTS, TENANT, client};
+use super::{CLIENTS, TENANT};
 use crate::support::form::Form;
 use crate::support::upstream::Embedded;
 use crate::support::wire::{Untouched, hang_up};
@@ -44,7 +44,7 @@ async fn p133_every_request_has_one_line_and_no_secret_is_in_it() {
     let file = dir.path().join("audit.jsonl");
     let proxy = Proxy::start(upstream.address, audited(&file, true)).await;
     let owner = proxy.client();
-    let tenant = client(&owner, TENANT);
+    let tenant = owner.signing_as(TENANT);
     assert_eq!(
         owner.put("/bucket/a%20%22b%22", "plain text").await.status,
         200
@@ -170,7 +170,7 @@ async fn p134_without_its_audit_log_a_proxy_that_needs_it_does_nothing() {
     let upstream = Untouched::start().await;
     let full = std::path::Path::new("/dev/full");
     let proxy = Proxy::start(upstream.address, audited(full, true)).await;
-    let tenant = client(&proxy.client(), TENANT);
+    let tenant = proxy.client().signing_as(TENANT);
     // What it says does not fit, which the next requests feel.
     assert_eq!(tenant.get("/team-a/object").await.status, 403);
     let mut refused = tenant.get("/team-a/object").await;

@@ -1,7 +1,7 @@
 //! A key of another tenant: not to be written under, by whatever it is named in, and what is under
 //! it is not to be read, wherever it is.
 
-use super::{CLIENTS, TENANT, assert_denied, client, denies};
+use super::{CLIENTS, TENANT, assert_denied, denies};
 use crate::support::client::{Client, Draft};
 use crate::support::form::Form;
 use crate::support::upstream::Embedded;
@@ -38,7 +38,7 @@ impl House {
         };
         let proxy = Proxy::start(upstream.address, options).await;
         let owner = proxy.client();
-        let tenant = client(&owner, TENANT);
+        let tenant = owner.signing_as(TENANT);
         Self {
             proxy,
             upstream,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use s3seal::s3::operation::{Operation, Place, RequestShape, request_shapes};
 
-use super::{CLIENTS, READER, TENANT, assert_denied, client, denies};
-use crate::support::client::Client;
+use super::{CLIENTS, READER, TENANT, assert_denied, denies};
+use crate::support::client::{Client, Identity};
 use crate::support::form::Form;
 use crate::support::wire::Untouched;
 use crate::support::{APP, Options, Proxy};
@@ -223,7 +223,7 @@ async fn start(rule: &str) -> (Proxy, Untouched) {
 #[tokio::test]
 async fn p126_no_operation_reaches_the_bucket_of_another_tenant() {
     let (proxy, upstream) = start("").await;
-    let tenant = client(&proxy.client(), TENANT);
+    let tenant = proxy.client().signing_as(TENANT);
     for attempt in attempts("team-a") {
         // Shows what is the tenant's own; and a form is signed in its fields.
         let is_elsewhere = [Operation::ListBuckets, Operation::PostObject];
@@ -252,7 +252,7 @@ async fn p126_no_operation_reaches_the_bucket_of_another_tenant() {
 #[tokio::test]
 async fn p126_no_copy_reads_the_bucket_of_another_tenant() {
     let (proxy, upstream) = start("").await;
-    let tenant = client(&proxy.client(), TENANT);
+    let tenant = proxy.client().signing_as(TENANT);
     for source in [
         "team-a/object",
         "/team-a/object",
@@ -296,7 +296,7 @@ async fn p126_a_bucket_in_a_host_or_an_encoded_path_is_the_same_bucket() {
         ..Options::default()
     };
     let proxy = Proxy::start(upstream.address, options).await;
-    let tenant = client(&proxy.client(), TENANT);
+    let tenant = proxy.client().signing_as(TENANT);
     for target in ["/object", "/team-b/object"] {
         let draft = tenant.draft("GET", target).host("team-a.s3.example.test");
         denies(target, draft).await;
@@ -340,7 +340,7 @@ const DESTINATIONS: &[(&str, &str)] = &[
 #[tokio::test]
 async fn p127_no_configuration_has_the_upstream_write_into_another_tenants_bucket() {
     let (proxy, upstream) = start("").await;
-    let tenant = client(&proxy.client(), TENANT);
+    let tenant = proxy.client().signing_as(TENANT);
     for (query, document) in DESTINATIONS {
         for name in [
             "team-a",
@@ -377,7 +377,7 @@ async fn p127_no_configuration_has_the_upstream_write_into_another_tenants_bucke
 #[tokio::test]
 async fn p126_a_read_only_client_writes_by_no_operation() {
     let (proxy, upstream) = start("").await;
-    let reader = client(&proxy.client(), READER);
+    let reader = proxy.client().signing_as(READER);
     for attempt in attempts("bucket") {
         let reads = ["GET", "HEAD"].contains(&attempt.method.as_str())
             && !matches!(attempt.operation, Operation::Unknown { .. });
@@ -461,13 +461,10 @@ async fn p126_anonymous_by_rule_opens_seven_operations_and_no_other() {
 async fn p126_the_identity_of_another_does_not_come_with_its_signature() {
     let (proxy, upstream) = start("").await;
     // Signed by the tenant, in the name of whoever may do everything.
-    let forged = client(
-        &proxy.client(),
-        crate::support::client::Identity {
-            id: APP.id,
-            secret: TENANT.secret,
-        },
-    );
+    let forged = proxy.client().signing_as(Identity {
+        id: APP.id,
+        secret: TENANT.secret,
+    });
     let answer = forged.get("/team-a/object").await;
     assert_eq!(answer.code(), "SignatureDoesNotMatch");
     proxy.stop().await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 
-use super::{TENANT, client};
+use super::TENANT;
 use crate::support::upstream::Embedded;
 use crate::support::wire::begin;
 use crate::support::{APP, Options, Proxy, client::Client};
@@ -37,7 +37,7 @@ async fn p131_a_client_over_its_rate_is_told_to_slow_down_before_its_body_is_rea
     let limits = "limits = { requests_per_second = 1, burst = 3 }\n[limits.anonymous]\nrequests_per_second = 1\n";
     let (proxy, _upstream) = start(limits).await;
     let owner = proxy.client();
-    let tenant = client(&owner, TENANT);
+    let tenant = owner.signing_as(TENANT);
     for _ in 0..3 {
         assert_eq!(tenant.put("/bucket/object", "text").await.status, 200);
     }
@@ -66,7 +66,7 @@ async fn p131_a_client_over_its_rate_is_told_to_slow_down_before_its_body_is_rea
 async fn p131_a_client_has_so_many_requests_at_once() {
     let (proxy, _upstream) = start("limits = { concurrent_requests = 1 }\n").await;
     let owner = proxy.client();
-    let tenant = client(&owner, TENANT);
+    let tenant = owner.signing_as(TENANT);
     let slow = tenant.draft("PUT", "/bucket/object").body("text");
     let slow = slow.header("content-length", "4").build();
     let open = begin(proxy.address, &slow).await;
@@ -106,7 +106,7 @@ async fn p132_bodies_go_as_fast_as_their_client_may_in_both_directions() {
             .status,
         200
     );
-    let tenant = client(&owner, TENANT);
+    let tenant = owner.signing_as(TENANT);
     // The first 200,000 are there from the start.
     let began = Instant::now();
     let got = tenant.get("/bucket/o").await;

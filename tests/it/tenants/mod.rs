@@ -6,7 +6,7 @@ mod isolation;
 mod limits;
 mod prefixes;
 
-use crate::support::client::{Answer, Client, Draft, Identity};
+use crate::support::client::{Answer, Draft, Identity};
 
 /// Has the bucket `team-b` and the key `default`.
 const TENANT: Identity = Identity {
@@ -42,8 +42,4 @@ fn assert_denied(what: &str, is_head: bool, answer: &Answer) {
 
 async fn denies(what: &str, draft: Draft) {
     assert_denied(what, false, &draft.send().await);
-}
-
-fn client(of: &Client, identity: Identity) -> Client {
-    of.signing_as(identity)
 }
