@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -16,21 +16,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::auth::{AuthSettings, Authenticator};
 use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::audit::{self as audit_config, AuditPlace};
-use crate::config::clients::Clients;
-use crate::config::limits;
 use crate::config::listen::TlsFiles;
 use crate::config::log::Log;
 use crate::keys::aws_kms::ConnectError;
 use crate::keys::local::KeyringError;
 use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
-use crate::proxy::access::InFlight;
-use crate::proxy::limits::Meters;
-use crate::proxy::{Callers, Proxy, Surroundings};
+use crate::proxy::Proxy;
 use crate::server::admin::{self, Admin, Draining, Inside, Page};
 use crate::server::tls::{self, Greeting, TlsError};
 use crate::server::wake::Hangup;
@@ -39,14 +34,15 @@ use crate::server::{self, Limits};
 use crate::telemetry::audit::{Audit, Destination};
 use crate::telemetry::history::History;
 use crate::telemetry::metrics::connections::Listener;
-use crate::telemetry::metrics::{Certificate, ChunkMemory, Metrics};
+use crate::telemetry::metrics::{ChunkMemory, Metrics};
 use crate::telemetry::recent::Recent;
-use crate::telemetry::request_id::RequestIds;
 use crate::telemetry::{self, LogError};
-use crate::upstream::client::{TrustError, tls_config};
+use crate::upstream::client::TrustError;
 use crate::upstream::credentials::CredentialsError;
 
 mod keys;
+mod live;
+mod reload;
 mod rooms;
 mod series;
 mod status;
@@ -56,17 +52,19 @@ mod upstream;
 pub use self::rooms::{operator, upstream_alone};
 
 use self::keys::names_alone;
+use self::live::{Live, Shared};
+use self::reload::Reloader;
 use self::rooms::Rooms;
 use self::status::{Status, Summary};
 use self::upkeep::{Keyring, upkeep};
-use self::upstream::credential_source;
+use self::upstream::upstream_tls;
 
 /// A proxy with its listeners bound, not yet serving.
 pub struct App {
     listener: TcpListener,
     // Taken by the task that serves it.
     admin_listener: Option<TcpListener>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Greeting>,
     limits: Limits,
     threads: Threads,
     workers: Vec<Worker<Proxy>>,
@@ -77,6 +75,9 @@ pub struct App {
     recent: Arc<Recent>,
     summary: Summary,
     audit: Option<Audit>,
+    reloader: Reloader,
+    draining: Draining,
+    drain_notice: Duration,
 }
 
 /// Why a proxy does not start.
@@ -173,36 +174,27 @@ impl App {
         let (rooms, keyrings) = Rooms::new(&config).await?;
         let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
         let room = Arc::clone(&rooms.room);
-        if let Some(files) = &config.listen.tls {
-            series::tell_end(&metrics, Certificate::Listen, &files.certificate);
-        }
         let summary = Summary::of(&config);
         let audit = audit_log(config.audit.as_ref(), &metrics)?;
-        let callers = callers(config.clients, &config.upstream.region, &keys).await?;
-        let shared = Shared {
-            rooms,
-            callers: Arc::new(callers),
-            domains: config.listen.domains.clone(),
-            in_flight: InFlight::default(),
-            recent: Arc::default(),
-            meters: Meters::default(),
-            anonymous: config.limits.anonymous,
-            audit: audit.clone(),
-        };
+        let limits = Limits::from(&config.listen);
+        let (address, admin) = (config.listen.address, config.admin.address);
+        let drain_notice = config.listen.drain_notice;
+        let shared = Shared::new(audit.clone());
+        let (recent, draining) = (Arc::clone(&shared.recent), shared.draining.clone());
+        let mut live = Live::new(config, rooms, tls, shared).await?;
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
             Ok(Worker {
                 runtime: runtime.clone(),
-                handler: Arc::new(shared.proxy()?),
+                handler: live.proxy()?,
             })
         };
         let workers = threads.runtimes().iter().map(worker);
         let workers = workers.collect::<Result<_, StartError>>()?;
-        let limits = Limits::from(&config.listen);
         Ok(Self {
-            listener: bind(config.listen.address).await?,
-            admin_listener: Some(bind(config.admin.address).await?),
-            tls,
+            listener: bind(address).await?,
+            admin_listener: Some(bind(admin).await?),
+            tls: live.tls.clone(),
             limits,
             threads,
             workers,
@@ -210,9 +202,12 @@ impl App {
             keyrings,
             metrics,
             room,
-            recent: shared.recent,
+            recent,
             summary,
             audit,
+            reloader: Reloader::new(live),
+            draining,
+            drain_notice,
         })
     }
 
@@ -235,7 +230,7 @@ impl App {
         if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
             tracing::info!(%address, %admin, tls = self.tls.is_some(), "serving");
         }
-        let draining = Draining::default();
+        let draining = self.draining.clone();
         let not_ready = Arc::new(ArcSwap::from_pointee(None));
         let (end_admin, admin_ends) = watch::channel(());
         let history = Arc::<History>::default();
@@ -244,13 +239,15 @@ impl App {
         let connections = self
             .metrics
             .connections(Listener::S3, self.limits.max_connections);
-        let upkeep = tokio::spawn(upkeep(
+        let upkeep = upkeep(
             self.keys,
             self.keyrings,
             not_ready,
             self.metrics,
             history,
-        ));
+            self.reloader,
+        );
+        let upkeep = tokio::spawn(upkeep);
         let rotation = self
             .audit
             .clone()
@@ -259,11 +256,12 @@ impl App {
             stop.await;
             draining.begin();
             tracing::info!("draining");
+            // Whoever sends requests here has so long to see that it should not any more.
+            tokio::time::sleep(self.drain_notice).await;
         };
-        let tls = self.tls.map(Greeting::from);
         let cut = server::serve(
             self.listener,
-            tls,
+            self.tls,
             self.limits,
             self.workers,
             connections,
@@ -368,6 +366,17 @@ impl Inside for Surface {
         }
     }
 
+    fn log_filter(&self) -> Option<String> {
+        telemetry::filter()
+    }
+
+    fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+        telemetry::set_filter(filter).map_err(|error| error.to_string())?;
+        // At a level that few filters leave out: who reads the log sees why it changes.
+        tracing::error!(filter, "log filter changed by the admin listener");
+        Ok(())
+    }
+
     async fn purge(&self, key: &str) -> bool {
         let Some(id) = self.status.keys.resolve(key) else {
             return false;
@@ -378,49 +387,13 @@ impl Inside for Surface {
     }
 }
 
-/// What every worker's proxy is made of.
-struct Shared {
-    rooms: Rooms,
-    callers: Arc<Callers>,
-    domains: Vec<String>,
-    in_flight: InFlight,
-    recent: Arc<Recent>,
-    meters: Meters,
-    anonymous: limits::Limits,
-    audit: Option<Audit>,
-}
-
-impl Shared {
-    /// A proxy for one thread.
-    fn proxy(&self) -> Result<Proxy, StartError> {
-        let cx = self.rooms.cx();
-        let authenticator = Authenticator::new(AuthSettings {
-            region: cx.settings.region.clone(),
-        });
-        let surroundings = Surroundings {
-            domains: self.domains.clone(),
-            clock: now,
-            ids: RequestIds::from_os()?,
-            in_flight: self.in_flight.clone(),
-            recent: Arc::clone(&self.recent),
-            meters: self.meters.clone(),
-            anonymous: self.anonymous,
-            audit: self.audit.clone(),
-        };
-        let callers = Arc::clone(&self.callers);
-        Ok(Proxy::new(cx, callers, authenticator, surroundings))
-    }
-}
-
 /// Everything of a configuration that can be checked without opening a socket.
 pub fn check(config: &Config) -> Result<(), StartError> {
     let keys = names_alone(&config.keys, &new_metrics()?)?;
     listener_tls(config.listen.tls.as_ref())?;
-    tls_config(
-        config.upstream.ca.as_deref(),
-        config.upstream.endpoint.is_https,
-    )?;
-    RuleBook::new(&config.rules, &keys, config.own_buckets())?;
+    upstream_tls(&config.upstream)?;
+    let managed = keys.managed_keys();
+    RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
     for client in config.clients.iter() {
         Caller::check(client, &keys)?;
     }
@@ -467,9 +440,7 @@ pub async fn shutdown_signal() {
 }
 
 fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    files
-        .map(|files| tls::server_config(&files.certificate, &files.private_key, None))
-        .transpose()
+    files.map(tls::server_config).transpose()
 }
 
 fn audit_log(
@@ -494,18 +465,6 @@ async fn reopen_on_hangup(audit: Audit) {
         hangup.next().await;
         audit.reopen().await;
     }
-}
-
-async fn callers(clients: Clients, region: &str, keys: &KeyService) -> Result<Callers, StartError> {
-    let mut callers = Vec::with_capacity(clients.len());
-    for client in clients.into_clients() {
-        let upstream = match &client.upstream_credentials {
-            Some(own) => Some(Arc::new(credential_source(own, region).await?)),
-            None => None,
-        };
-        callers.push(Caller::new(client, upstream, keys)?);
-    }
-    Ok(Callers::new(callers))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

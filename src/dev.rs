@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         let upstream = start_upstream(&place).await?;
         let config = place.configure(args.listen, upstream)?;
         app::init_log(&config.log).map_err(|error| failed(&error))?;
-        let app = App::build(config).await.map_err(|error| failed(&error))?;
+        let building = Box::pin(App::build(config));
+        let app = building.await.map_err(|error| failed(&error))?;
         let address = app.address().map_err(|error| failed(&error))?;
         place.introduce(address).map_err(|error| failed(&error))?;
         app.run(app::shutdown_signal()).await;

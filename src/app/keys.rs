@@ -23,6 +23,7 @@ use crate::keys::types::{
 };
 use crate::keys::{
     CacheSettings, KeyError, KeyProvider, KeyService, KeyServiceSettings, Outage, ProviderSetup,
+    Roles,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{TrustError, tls_config};
@@ -90,15 +91,22 @@ pub(super) fn names_alone(keys: &Keys, metrics: &Arc<Metrics>) -> Result<KeyServ
     join(keys, setups, metrics)
 }
 
+/// The default key and the managed ones of a configuration.
+pub(super) fn roles(keys: &Keys) -> Roles {
+    Roles {
+        default: Some(keys.default.clone()),
+        managed: Some(keys.managed.clone()),
+        former_managed: keys.former_managed.clone(),
+    }
+}
+
 fn join(
     keys: &Keys,
     setups: Vec<ProviderSetup>,
     metrics: &Arc<Metrics>,
 ) -> Result<KeyService, StartError> {
     let settings = KeyServiceSettings {
-        default: Some(keys.default.clone()),
-        managed: Some(keys.managed.clone()),
-        former_managed: keys.former_managed.clone(),
+        roles: roles(keys),
         cache: CacheSettings::new(keys.cache.ttl, keys.cache.max_entries)?
             .serve_stale(keys.cache.serve_stale),
         bucket_key_lifetime: keys.bucket_keys.lifetime,

@@ -29,15 +29,15 @@ use crate::upstream::Upstream;
 
 /// What operations use, before upstream connections are made.
 pub(super) struct Rooms {
-    upstream: UpstreamPlan,
+    pub(super) upstream: UpstreamPlan,
     pub(super) keys: Arc<KeyService>,
-    rules: Arc<RuleBook>,
+    pub(super) rules: Arc<RuleBook>,
     pub(super) metrics: Arc<Metrics>,
     uploads: Arc<KnownUploads>,
     copies: Arc<CopyConditions>,
     layouts: Arc<Layouts>,
     cors: Arc<KnownCors>,
-    sizes: KnownSizes,
+    pub(super) sizes: KnownSizes,
     pub(super) room: Arc<Room>,
     pub(super) settings: Settings,
 }
@@ -48,8 +48,9 @@ impl Rooms {
         let metrics = new_metrics()?;
         series::begin(&metrics, &config.keys);
         let (keys, keyrings) = key_service(&config.keys, &metrics).await?;
-        let rules = RuleBook::new(&config.rules, &keys, config.own_buckets())?;
-        let upstream = UpstreamPlan::new(&config.upstream, &metrics).await?;
+        let managed = keys.managed_keys();
+        let rules = RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
+        let upstream = UpstreamPlan::new(&config.upstream, &metrics, Arc::default()).await?;
         if let Some(registry) = registry(config, &upstream) {
             keys.set_registry(registry);
         }
@@ -72,8 +73,13 @@ impl Rooms {
 
     /// With upstream connections of its own.
     pub(super) fn cx(&self) -> Cx {
+        self.cx_over(Arc::new(self.upstream.build()))
+    }
+
+    /// With these upstream connections.
+    pub(super) fn cx_over(&self, upstream: Arc<Upstream>) -> Cx {
         Cx {
-            upstream: self.upstream.build(),
+            upstream,
             keys: Arc::clone(&self.keys),
             rules: Arc::clone(&self.rules),
             metrics: Arc::clone(&self.metrics),
@@ -88,7 +94,7 @@ impl Rooms {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         lists_by_head: config.upstream.list_sizes == ListSizes::Head,
         etag_style: etag_style(config.upstream.etag),
@@ -112,7 +118,7 @@ pub async fn operator(config: Config) -> Result<Cx, StartError> {
 
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
-    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?).await?;
+    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?, Arc::default()).await?;
     Ok(plan.build())
 }
 
@@ -124,7 +130,7 @@ fn bucket_key_use(enabled: BucketKeysEnabled) -> BucketKeyUse {
 }
 
 /// Where the registry of bucket keys is, if there is one.
-fn registry(config: &Config, upstream: &UpstreamPlan) -> Option<Arc<dyn RegistryStore>> {
+pub(super) fn registry(config: &Config, upstream: &UpstreamPlan) -> Option<Arc<dyn RegistryStore>> {
     Some(match config.keys.bucket_keys.registry.as_ref()? {
         RegistryPlace::Folder(path) => Arc::new(RegistryFolder::new(path.clone())),
         RegistryPlace::S3(place) => {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::reload::Reloader;
 use super::{now, with_causes};
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::{KeyService, RouteError};
@@ -30,26 +31,38 @@ pub(super) async fn upkeep(
     not_ready: Arc<ArcSwap<Option<String>>>,
     metrics: Arc<Metrics>,
     history: Arc<History>,
+    reloader: Reloader,
 ) {
     tokio::join!(
-        maintain(&keys, &keyrings, &metrics),
+        maintain(&keys, &keyrings, &metrics, reloader),
         watch_readiness(&keys, &not_ready),
         keep_history(&metrics, &history)
     );
 }
 
-async fn maintain(keys: &KeyService, keyrings: &[Keyring], metrics: &Metrics) {
+async fn maintain(
+    keys: &KeyService,
+    keyrings: &[Keyring],
+    metrics: &Metrics,
+    mut reloader: Reloader,
+) {
     let mut ticks = every(UPKEEP_PERIOD);
     let mut hangup = Hangup::watch();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = hangup.next() => tracing::info!("SIGHUP: looking at the keyrings"),
+        let is_asked = tokio::select! {
+            _ = ticks.tick() => false,
+            () = hangup.next() => true,
+        };
+        if is_asked {
+            tracing::info!("SIGHUP: reading keyrings and configuration");
         }
         keys.maintain().await;
+        let mut has_other_keys = false;
+        // The keys first: the configuration may name new ones.
         for keyring in keyrings {
-            reload(keyring, keys, metrics).await;
+            has_other_keys |= reload(keyring, keys, metrics).await;
         }
+        reloader.look(is_asked, has_other_keys, metrics).await;
     }
 }
 
@@ -80,12 +93,15 @@ async fn keep_history(metrics: &Metrics, history: &History) {
 }
 
 /// Takes over a changed keyring file; one that is broken, or whose names cannot be routed, changes
-/// nothing but a metric.
-async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
+/// nothing but a metric. Returns whether there are other keys now.
+async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) -> bool {
     let name = keyring.name.as_str();
     match try_reload(keyring, keys).await {
-        Ok(false) => {}
-        Ok(true) => tracing::info!(name, "keyring reloaded"),
+        Ok(false) => false,
+        Ok(true) => {
+            tracing::info!(name, "keyring reloaded");
+            true
+        }
         Err(error) => {
             metrics.keyring_failure();
             tracing::error!(
@@ -93,6 +109,7 @@ async fn reload(keyring: &Keyring, keys: &KeyService, metrics: &Metrics) {
                 error = with_causes(&error),
                 "changed keyring not taken over"
             );
+            false
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ClientConfig;
 
 use super::{StartError, now};
 use crate::config::upstream::{self as upstream_config, Credentials};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::client::{HttpClient, PoolSettings, tls_config};
+use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config_of};
 use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
 use crate::upstream::endpoint::{Addressing, Endpoint};
 use crate::upstream::{self, Learnt, Timeouts, Upstream};
@@ -25,6 +26,7 @@ impl UpstreamPlan {
     pub(super) async fn new(
         config: &upstream_config::Upstream,
         metrics: &Arc<Metrics>,
+        learnt: Arc<Learnt>,
     ) -> Result<Self, StartError> {
         let addressing = match config.addressing {
             upstream_config::Addressing::Path => Addressing::Path,
@@ -51,10 +53,15 @@ impl UpstreamPlan {
                 idle_timeout: config.pool_idle,
                 idle_per_host: config.pool_max_idle,
             },
-            tls: tls_config(config.ca.as_deref(), config.endpoint.is_https)?,
+            tls: upstream_tls(config)?,
             credentials: Arc::new(credentials),
-            learnt: Arc::default(),
+            learnt,
         })
+    }
+
+    /// What answers have taught, for a plan in the place of this one.
+    pub(super) fn learnt(&self) -> Arc<Learnt> {
+        Arc::clone(&self.learnt)
     }
 
     /// A connection pool: its connections live on the thread that first uses them.
@@ -64,6 +71,36 @@ impl UpstreamPlan {
         let learnt = Arc::clone(&self.learnt);
         Upstream::new(self.settings.clone(), client, credentials, learnt)
     }
+}
+
+/// TLS to the real S3.
+pub(super) fn upstream_tls(config: &upstream_config::Upstream) -> Result<ClientConfig, TrustError> {
+    let (ca, client) = (config.ca.as_deref(), config.client.as_ref());
+    tls_config_of(ca, client, config.endpoint.is_https)
+}
+
+/// A digest of what lies in other files than the configuration's own: equal where the same connections
+/// would be made.
+pub(super) fn mark(config: &upstream_config::Upstream) -> Vec<u8> {
+    let mut digest = Context::new(&SHA256);
+    let mut add = |bytes: &[u8]| {
+        digest.update(&bytes.len().to_be_bytes());
+        digest.update(bytes);
+    };
+    let client = config.client.iter();
+    let client = client.flat_map(|pair| [&pair.certificate, &pair.private_key]);
+    for file in config.ca.iter().chain(client) {
+        // Whoever makes the connections says what is wrong with it.
+        add(&std::fs::read(file).unwrap_or_default());
+    }
+    if let Credentials::Static(own) = &config.credentials {
+        add(own.access_key_id.as_bytes());
+        add(own.secret_access_key.expose().as_bytes());
+        if let Some(token) = &own.session_token {
+            add(token.expose().as_bytes());
+        }
+    }
+    digest.finish().as_ref().to_vec()
 }
 
 pub(super) async fn credential_source(

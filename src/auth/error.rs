@@ -15,6 +15,9 @@ use crate::s3::form::FormError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuthError {
+    /// `AccessDenied`, 403. The client's signature holds only with its certificate.
+    #[error("the connection has not the client's certificate")]
+    CertificateRequired,
     /// `InvalidRequest`, 400. A parameter that stands for a header (`X-Amz-*` of a presigned
     /// request) is there twice, or beside a header that says something else, or is no header value.
     #[error("presigned parameter {name} is repeated or contradicts a header")]
@@ -137,6 +140,7 @@ impl AuthError {
     /// The `Message` of the S3 error document. May repeat what the client sent, never more.
     pub fn message(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
+            Self::CertificateRequired => "Access Denied",
             Self::ConflictingParameter { name } => {
                 return format!(
                     "The query parameter '{name}' must not be repeated nor contradict a header."
@@ -189,7 +193,8 @@ impl AuthError {
     }
 
     /// Every [`Self::reason`] there is.
-    pub const REASONS: [&str; 13] = [
+    pub const REASONS: [&str; 14] = [
+        "certificate",
         "conflict",
         "content_sha256",
         "expired",
@@ -208,6 +213,7 @@ impl AuthError {
     /// A label for `s3seal_auth_failures_total{reason}`: one of [`Self::REASONS`].
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::CertificateRequired => "certificate",
             Self::ConflictingParameter { .. } | Self::HostConflict => "conflict",
             Self::Expired { .. } => "expired",
             Self::InvalidContentSha256 { .. } | Self::MissingContentSha256 => "content_sha256",

@@ -241,6 +241,8 @@ impl fmt::Debug for Authenticator {
 pub enum Scheme {
     /// By nothing; the rules decide what that may do.
     Anonymous,
+    /// By the certificate of the connection, without a signature.
+    Certificate,
     /// Fields of a form.
     Form,
     /// `Authorization` header.
@@ -270,6 +272,20 @@ impl Verified {
             payload: PayloadClaim::Unsigned,
             chain: None,
             header_parameters: Vec::new(),
+        }
+    }
+
+    /// An unsigned request over a connection whose certificate is a client's: it is that client's. A
+    /// signed one stays whose it is.
+    #[must_use]
+    pub fn or_of_certificate(self, access_key_id: &str) -> Self {
+        if self.scheme != Scheme::Anonymous {
+            return self;
+        }
+        Self {
+            caller: Some(access_key_id.to_owned()),
+            scheme: Scheme::Certificate,
+            ..self
         }
     }
 

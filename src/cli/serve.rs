@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 /// Builds the proxy and runs it: the listeners and upkeep in the current runtime, requests on
 /// threads of their own.
 pub async fn serve(config: Config) -> Result<(), CommandError> {
-    let app = App::build(config).await?;
+    let app = Box::pin(App::build(config)).await?;
     app.run(app::shutdown_signal()).await;
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::CommandError;
 use crate::app;
+use crate::config::listen::{ClientCertificates, TlsFiles};
 use crate::config::log::{Log, LogFormat};
-use crate::webhook::reload::CertificateFiles;
 use crate::webhook::{Settings, StartError, Webhook};
 
 /// Arguments of `webhook`.
@@ -41,10 +41,13 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     app::init_log(&log).map_err(|error| CommandError::Usage(error.to_string()))?;
     let settings = Settings {
         address: args.listen,
-        certificate: CertificateFiles {
+        certificate: TlsFiles {
             certificate: args.certificate,
             private_key: args.private_key,
-            client_ca: args.client_ca,
+            clients: args.client_ca.map(|ca| ClientCertificates {
+                ca,
+                are_required: true,
+            }),
         },
         templates: args.templates,
     };

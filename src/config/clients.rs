@@ -39,6 +39,21 @@ pub struct Client {
     pub upstream_credentials: Option<Credentials>,
     /// How much it may ask for, the defaults included.
     pub limits: Limits,
+    /// Whoever shows a certificate of this name is this client, without a signature.
+    pub certificate: Option<CertificateName>,
+    /// Whether a signature holds only over a connection with that certificate.
+    pub requires_certificate: bool,
+}
+
+/// A name in a certificate that the listener has verified. Names are compared as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// The only common name of the subject.
+    SubjectCn(String),
+    /// A DNS name among the alternative ones, in lower case.
+    Dns(String),
+    /// A URI among the alternative names.
+    Uri(String),
 }
 
 impl Clients {
@@ -116,6 +131,16 @@ struct ClientTable {
     read_only: Option<bool>,
     upstream_credentials: Option<CredentialsTable>,
     limits: Option<Limits>,
+    certificate: Option<CertificateTable>,
+    require_certificate: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateTable {
+    subject_cn: Option<String>,
+    dns: Option<String>,
+    uri: Option<String>,
 }
 
 pub(super) fn check(
@@ -135,6 +160,14 @@ pub(super) fn check(
             check.problem(
                 format!("{key}.access_key_id"),
                 "another client has the same id",
+            );
+        } else if by_id
+            .values()
+            .any(|other| is_same_certificate(other, &client))
+        {
+            check.problem(
+                format!("{key}.certificate"),
+                "another client has the same certificate",
             );
         } else {
             by_id.insert(client.access_key_id.clone(), client);
@@ -161,6 +194,46 @@ pub(super) fn check_keys(clients: &Clients, managed: &str, check: &mut Check<'_>
                 format!("client {id}: keys must not list the managed key: clients never name it"),
             );
         }
+    }
+}
+
+/// A certificate that nobody can have shown would be a client that nobody can be.
+pub(super) fn check_certificates(clients: &Clients, are_asked: bool, check: &mut Check<'_>) {
+    for client in clients.iter().filter(|it| it.certificate.is_some()) {
+        if !are_asked {
+            let id = &client.access_key_id;
+            check.problem(
+                "clients",
+                format!("client {id}: a certificate needs listen.tls.client_ca"),
+            );
+        }
+    }
+}
+
+fn is_same_certificate(one: &Client, other: &Client) -> bool {
+    one.certificate.is_some() && one.certificate == other.certificate
+}
+
+impl CertificateTable {
+    fn check(self, key: &str, check: &mut Check<'_>) -> Option<CertificateName> {
+        let dns = self.dns.map(|name| name.to_ascii_lowercase());
+        let name = match (self.subject_cn, dns, self.uri) {
+            (Some(name), None, None) => CertificateName::SubjectCn(name),
+            (None, Some(name), None) => CertificateName::Dns(name),
+            (None, None, Some(name)) => CertificateName::Uri(name),
+            _ => {
+                check.problem(key, "must have one of subject_cn, dns and uri");
+                return None;
+            }
+        };
+        let (CertificateName::SubjectCn(text)
+        | CertificateName::Dns(text)
+        | CertificateName::Uri(text)) = &name;
+        if text.is_empty() || text.contains('*') {
+            check.problem(key, "must be a whole name, without wildcards");
+            return None;
+        }
+        Some(name)
     }
 }
 
@@ -194,7 +267,20 @@ fn client(
             "must be one of keys, in the same spelling",
         );
     }
+    let certificate = match table.certificate {
+        Some(names) => Some(names.check(&format!("{key}.certificate"), check)?),
+        None => None,
+    };
+    let requires_certificate = table.require_certificate.unwrap_or(false);
+    if requires_certificate && certificate.is_none() {
+        check.problem(
+            format!("{key}.require_certificate"),
+            "needs certificate: which one is it?",
+        );
+    }
     Some(Client {
+        certificate,
+        requires_certificate,
         access_key_id: table.access_key_id,
         secret_access_key: secret?,
         buckets,

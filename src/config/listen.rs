@@ -27,6 +27,8 @@ pub struct Listen {
     pub idle_timeout: Duration,
     /// For requests in flight to finish after SIGTERM.
     pub drain: Duration,
+    /// After SIGTERM, for load balancers to see that the proxy is not ready, before the listener closes.
+    pub drain_notice: Duration,
 }
 
 /// PEM files of a TLS server.
@@ -36,6 +38,17 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key: PKCS#8, PKCS#1 or SEC1.
     pub private_key: PathBuf,
+    /// What is asked of clients; nothing where `None`.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// Whose certificates clients may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities that they are issued by.
+    pub ca: PathBuf,
+    /// Whether there is no connection without one.
+    pub are_required: bool,
 }
 
 /// The listener for metrics and health. Never carries S3 requests.
@@ -57,6 +70,7 @@ pub(super) struct ListenTable {
     header_timeout_seconds: Option<u64>,
     idle_timeout_seconds: Option<u64>,
     drain_seconds: Option<u64>,
+    drain_notice_seconds: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +78,15 @@ pub(super) struct ListenTable {
 struct TlsTable {
     certificate: PathBuf,
     private_key: PathBuf,
+    client_ca: Option<PathBuf>,
+    client_certificates: Option<Demand>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Demand {
+    Optional,
+    Required,
 }
 
 #[derive(Deserialize)]
@@ -74,10 +97,7 @@ pub(super) struct AdminTable {
 
 pub(super) fn check(table: ListenTable, check: &mut Check<'_>) -> Listen {
     let address = table.address.unwrap_or(LISTEN_ADDRESS);
-    let tls = table.tls.map(|files| TlsFiles {
-        certificate: check.resolve(&files.certificate),
-        private_key: check.resolve(&files.private_key),
-    });
+    let tls = table.tls.map(|table| tls_files(&table, check));
     let may_be_plain = address.ip().is_loopback() || table.allow_plain_http == Some(true);
     if tls.is_none() && !may_be_plain {
         check.problem(
@@ -112,7 +132,29 @@ pub(super) fn check(table: ListenTable, check: &mut Check<'_>) -> Listen {
             table.idle_timeout_seconds,
             &IDLE_SECONDS,
         ),
+        drain_notice: check.seconds(
+            "listen.drain_notice_seconds",
+            table.drain_notice_seconds,
+            &DRAIN_NOTICE_SECONDS,
+        ),
         drain: check.seconds("listen.drain_seconds", table.drain_seconds, &DRAIN_SECONDS),
+    }
+}
+
+fn tls_files(table: &TlsTable, check: &mut Check<'_>) -> TlsFiles {
+    if table.client_certificates.is_some() && table.client_ca.is_none() {
+        check.problem(
+            "listen.tls.client_ca",
+            "missing: whose certificates are those of clients?",
+        );
+    }
+    TlsFiles {
+        certificate: check.watched(&table.certificate),
+        private_key: check.watched(&table.private_key),
+        clients: table.client_ca.as_ref().map(|ca| ClientCertificates {
+            ca: check.watched(ca),
+            are_required: table.client_certificates != Some(Demand::Optional),
+        }),
     }
 }
 
@@ -202,6 +244,12 @@ const IDLE_SECONDS: Bounds = Bounds {
     min: 1,
     max: 3_600,
     default: 60,
+};
+/// None by default: not everybody is behind a load balancer.
+const DRAIN_NOTICE_SECONDS: Bounds = Bounds {
+    min: 0,
+    max: 3_600,
+    default: 0,
 };
 /// Below the 30 s that Kubernetes grants between SIGTERM and SIGKILL.
 const DRAIN_SECONDS: Bounds = Bounds {

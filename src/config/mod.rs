@@ -15,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod origin;
 pub mod place;
 pub mod rules;
 pub mod s3ec;
@@ -40,6 +41,7 @@ use keys::{Keys, RegistryPlace};
 use limits::DefaultLimits;
 use listen::{Admin, Listen};
 use log::Log;
+use origin::{Files, Marks, Origin};
 use rules::Rules;
 use uploads::Uploads;
 use upstream::{ListSizes, Upstream};
@@ -76,13 +78,17 @@ pub struct Config {
     pub log: Log,
     /// What is allowed but probably not meant; sentences for the log. Never holds a secret.
     pub warnings: Vec<String>,
+    /// Where to look for another one.
+    pub origin: Origin,
 }
 
 impl Config {
     /// Reads and checks a configuration file with the overrides found in `environment`.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut files = Files::default();
+        files.add(path);
         let text = source::read_file(path)?;
-        let mut config = Self::parse(&text, path, environment)?;
+        let mut config = Self::read(&text, path, environment, files)?;
         config.warnings.extend(source::exposure(path, &text));
         Ok(config)
     }
@@ -90,13 +96,23 @@ impl Config {
     /// Checks configuration text as if it stood in the file `path`: errors name it, and relative
     /// paths are relative to its folder. The file itself is not read.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::read(text, path, environment, Files::default())
+    }
+
+    fn read(
+        text: &str,
+        path: &Path,
+        environment: &Environment,
+        files: Files,
+    ) -> Result<Self, ConfigError> {
         let source = source::merge(text, path, environment)?;
-        let mut check = Check::new(path, environment, source.overrides);
+        let mut check = Check::new(path, environment, source.overrides, files);
         for (variable, reason) in source.rejected {
             check.reject_variable(&variable, reason);
         }
+        let marks = Marks::of(&source.value);
         let sections = check.read::<Sections>("", source.value);
-        check.finish_with(|check| Self::from_sections(sections?, check))
+        check.finish_with(marks, |check| Self::from_sections(sections?, check))
     }
 
     /// Buckets that only the proxy itself uses.
@@ -137,6 +153,9 @@ impl Config {
         }
         if let (Some(listen), Some(clients)) = (&listen, &clients) {
             listen::check_exposure(listen, clients.is_empty(), check);
+            let tls = listen.tls.as_ref();
+            let are_asked = tls.is_some_and(|tls| tls.clients.is_some());
+            clients::check_certificates(clients, are_asked, check);
         }
         if upstream
             .as_ref()
@@ -163,6 +182,7 @@ impl Config {
             audit: audit?,
             log: log?,
             warnings: Vec::new(),
+            origin: Origin::default(),
         })
     }
 }

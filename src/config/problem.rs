@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::origin::{Files, Marks, Origin};
 use super::{Config, Environment};
 
 /// Everything that is wrong with a configuration: the operator's to repair. One line per problem;
@@ -14,6 +15,8 @@ use super::{Config, Environment};
 pub struct ConfigError {
     /// The problems, in the order of the file's tables.
     pub problems: Vec<Problem>,
+    /// The files that were read, or should have been.
+    pub files: Files,
 }
 
 /// One problem: printed as `file: key: reason`.
@@ -41,6 +44,7 @@ impl From<Problem> for ConfigError {
     fn from(problem: Problem) -> Self {
         Self {
             problems: vec![problem],
+            files: Files::default(),
         }
     }
 }
@@ -53,6 +57,7 @@ pub(super) struct Check<'a> {
     overrides: BTreeMap<String, String>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    files: Files,
 }
 
 impl<'a> Check<'a> {
@@ -60,6 +65,7 @@ impl<'a> Check<'a> {
         file: &'a Path,
         environment: &'a Environment,
         overrides: BTreeMap<String, String>,
+        files: Files,
     ) -> Self {
         Self {
             file,
@@ -67,6 +73,7 @@ impl<'a> Check<'a> {
             overrides,
             problems: Vec::new(),
             warnings: Vec::new(),
+            files,
         }
     }
 
@@ -107,6 +114,14 @@ impl<'a> Check<'a> {
             .join(path)
     }
 
+    /// As [`Self::resolve`], for a file whose change is a change of the configuration: to be called
+    /// before it is read.
+    pub(super) fn watched(&mut self, path: &Path) -> PathBuf {
+        let path = self.resolve(path);
+        self.files.add(&path);
+        path
+    }
+
     pub(super) fn environment(&self) -> &'a Environment {
         self.environment
     }
@@ -140,15 +155,18 @@ impl<'a> Check<'a> {
     /// Does the last checks: a configuration is only handed out when nothing was wrong.
     pub(super) fn finish_with(
         mut self,
+        marks: Marks,
         then: impl FnOnce(&mut Self) -> Option<Config>,
     ) -> Result<Config, ConfigError> {
         match then(&mut self) {
             Some(mut config) if self.problems.is_empty() => {
                 config.warnings = self.warnings;
+                config.origin = Origin::new(self.file, self.environment, self.files, marks);
                 Ok(config)
             }
             Some(_) | None => Err(ConfigError {
                 problems: self.problems,
+                files: self.files,
             }),
         }
     }

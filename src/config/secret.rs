@@ -29,12 +29,22 @@ impl SecretSource {
             Self::File(path) => Some(check.resolve(path)),
             Self::Text(_) | Self::Variable(_) => None,
         };
-        let secret = self.fetch(key, check)?;
+        // Whoever uses it reads the file again, so that its change is none of the configuration.
+        let secret = self.fetch_from(key, check, false)?;
         Some(file.map_or(SecretPlace::Fixed(secret), SecretPlace::File))
     }
 
     /// Fetches the secret. A file's trailing newline is not part of it.
     pub(super) fn fetch(self, key: &str, check: &mut Check<'_>) -> Option<Secret<String>> {
+        self.fetch_from(key, check, true)
+    }
+
+    fn fetch_from(
+        self,
+        key: &str,
+        check: &mut Check<'_>,
+        is_watched: bool,
+    ) -> Option<Secret<String>> {
         let fetched = match self {
             Self::Text(secret) => Ok(secret),
             Self::Variable(name) => check
@@ -42,7 +52,14 @@ impl SecretSource {
                 .find(&name)
                 .map(|text| Secret::new(text.to_owned()))
                 .ok_or_else(|| format!("the environment variable {name} is not set")),
-            Self::File(path) => read_file(key, &check.resolve(&path), check),
+            Self::File(path) => {
+                let path = if is_watched {
+                    check.watched(&path)
+                } else {
+                    check.resolve(&path)
+                };
+                read_file(key, &path, check)
+            }
         };
         match fetched {
             Ok(secret) if secret.expose().is_empty() => check.problem(key, "must not be empty"),

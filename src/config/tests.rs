@@ -176,10 +176,13 @@ fn known_keys(value: Value) -> Vec<String> {
         Path::new("x"),
         &environment,
         std::collections::BTreeMap::new(),
+        Files::default(),
     );
     let sections = check.read::<Sections>("", value);
     let error = check
-        .finish_with(|check| sections.and_then(|sections| Config::from_sections(sections, check)))
+        .finish_with(Marks::default(), |check| {
+            sections.and_then(|sections| Config::from_sections(sections, check))
+        })
         .unwrap_err();
     let reasons: Vec<_> = error
         .problems

@@ -25,6 +25,8 @@ pub struct Upstream {
     pub credentials: Credentials,
     /// PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
+    /// The certificate that the proxy shows, if one is asked for.
+    pub client: Option<ClientPair>,
     /// Whether all parts of an upload but the last must have the same size (Cloudflare R2).
     pub equal_parts: bool,
     /// Checksum trailer over the ciphertext.
@@ -43,6 +45,15 @@ pub struct Upstream {
     pub pool_idle: Duration,
     /// Unused connections kept per host.
     pub pool_max_idle: usize,
+}
+
+/// PEM files of a TLS client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPair {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC1.
+    pub private_key: PathBuf,
 }
 
 /// Scheme and authority of an S3 endpoint.
@@ -137,6 +148,8 @@ pub(super) struct UpstreamTable {
 #[serde(deny_unknown_fields)]
 struct TlsTable {
     ca: Option<PathBuf>,
+    client_certificate: Option<PathBuf>,
+    client_private_key: Option<PathBuf>,
 }
 
 /// `"default-chain"` or a table.
@@ -160,8 +173,9 @@ pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstr
     if region.is_empty() || region.contains(|c: char| c == '/' || c.is_whitespace()) {
         check.problem("upstream.region", "must be a region name");
     }
-    let ca = table.tls.and_then(|tls| tls.ca);
-    if ca.is_some() && endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https) {
+    let has_tls = table.tls.is_some();
+    let (ca, client) = table.tls.map_or((None, None), |tls| tls_files(tls, check));
+    if has_tls && endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_https) {
         check.problem("upstream.tls", "has no use: the endpoint is not https");
     }
     let list_sizes = table.list_sizes.unwrap_or(ListSizes::Formula);
@@ -201,7 +215,8 @@ pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstr
         region,
         addressing: table.addressing.unwrap_or(Addressing::Path),
         credentials: credentials?,
-        ca: ca.map(|ca| check.resolve(&ca)),
+        ca,
+        client,
         equal_parts,
         checksum: table.checksum.unwrap_or(UpstreamChecksum::Crc64Nvme),
         etag: table.etag.unwrap_or(EtagStyle::Dashed),
@@ -212,6 +227,25 @@ pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstr
         pool_idle,
         pool_max_idle,
     })
+}
+
+fn tls_files(table: TlsTable, check: &mut Check<'_>) -> (Option<PathBuf>, Option<ClientPair>) {
+    let ca = table.ca.map(|ca| check.watched(&ca));
+    let client = match (table.client_certificate, table.client_private_key) {
+        (Some(certificate), Some(private_key)) => Some(ClientPair {
+            certificate: check.watched(&certificate),
+            private_key: check.watched(&private_key),
+        }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            check.problem(
+                "upstream.tls",
+                "needs both client_certificate and client_private_key, or neither",
+            );
+            None
+        }
+    };
+    (ca, client)
 }
 
 impl CredentialsTable {

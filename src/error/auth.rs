@@ -45,7 +45,8 @@ pub(super) fn to_s3(error: &AuthError) -> S3Error {
         } => s3
             .detail("RequestTime", request_time)
             .detail("ServerTime", timestamp(*server_time)),
-        AuthError::ConflictingParameter { .. }
+        AuthError::CertificateRequired
+        | AuthError::ConflictingParameter { .. }
         | AuthError::HostConflict
         | AuthError::Malformed { .. }
         | AuthError::MissingContentSha256
@@ -66,7 +67,8 @@ fn code(error: &AuthError) -> ErrorCode {
         | AuthError::MissingContentSha256
         | AuthError::RepeatedHeader { .. }
         | AuthError::SignatureV2 => ErrorCode::InvalidRequest,
-        AuthError::Expired { .. }
+        AuthError::CertificateRequired
+        | AuthError::Expired { .. }
         | AuthError::MissingDate
         | AuthError::NotYetValid { .. }
         | AuthError::UnsignedHeaders { .. } => ErrorCode::AccessDenied,

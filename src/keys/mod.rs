@@ -54,7 +54,7 @@ pub use self::{
     observer::KeyObserver,
     provider::{ForeignWraps, KeyError, KeyProvider, Outage},
     service::{
-        KeyService, KeyServiceSettings, ProbeError, ProbeFailure, ProviderSetup, RouteError,
+        KeyService, KeyServiceSettings, ProbeError, ProbeFailure, ProviderSetup, Roles, RouteError,
         ServedKey, UnwrapRequest,
     },
     unwrapped::UnwrappedKey,

@@ -57,7 +57,8 @@ impl AcceptedKeys {
         }
     }
 
-    fn is_managed(&self, key: &KeyId) -> bool {
+    /// Whether a key is the managed one, or was: never usable as a named key.
+    pub fn is_managed(&self, key: &KeyId) -> bool {
         self.managed.contains(key)
     }
 }

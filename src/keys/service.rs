@@ -26,7 +26,7 @@ pub use self::bucket_keys::{CurrentWrap, SealingBucketKey};
 pub use self::foreign::ForeignUnwrap;
 use self::line::Line;
 
-pub use routes::{RouteError, ServedKey};
+pub use routes::{Roles, RouteError, ServedKey};
 use routes::{Routes, Served};
 pub use state::{BreakerState, KeyState, Part, ProviderState};
 
@@ -45,12 +45,8 @@ pub struct ProviderSetup {
 /// What the service needs to know from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyServiceSettings {
-    /// Id or alias of the named key that is used when neither client nor rule names one.
-    pub default: Option<String>,
-    /// Id or alias of the managed key, which no client names.
-    pub managed: Option<String>,
-    /// Ids or aliases of keys that were the managed one: they open managed objects and do nothing else.
-    pub former_managed: Vec<String>,
+    /// The default key and the managed ones.
+    pub roles: Roles,
     /// The unwrapped-key cache.
     pub cache: CacheSettings,
     /// Time for one request's provider call, its retries and the wait for its turn included.
@@ -62,9 +58,7 @@ pub struct KeyServiceSettings {
 impl Default for KeyServiceSettings {
     fn default() -> Self {
         Self {
-            default: None,
-            managed: None,
-            former_managed: Vec::new(),
+            roles: Roles::default(),
             cache: CacheSettings::default(),
             provider_timeout: Duration::from_secs(5),
             bucket_key_lifetime: Duration::from_hours(24),
@@ -124,12 +118,7 @@ impl KeyService {
         Ok(Self {
             lines,
             foreign,
-            routes: Routes::new(
-                served,
-                settings.default,
-                settings.managed,
-                settings.former_managed,
-            )?,
+            routes: Routes::new(served, settings.roles)?,
             cache: KeyCache::new(settings.cache),
             bucket_keys: BucketKeys::new(settings.cache, settings.bucket_key_lifetime),
             observer,
@@ -140,6 +129,25 @@ impl KeyService {
     /// leaves everything as it was.
     pub fn set_served(&self, provider: &str, served: Vec<ServedKey>) -> Result<(), RouteError> {
         self.routes.replace(provider, served)
+    }
+
+    /// The managed keys as they would be with other roles; refused where [`Self::assign`] would
+    /// refuse.
+    pub fn managed_under(&self, roles: &Roles) -> Result<Vec<KeyId>, RouteError> {
+        Ok(self.routes.under(roles)?.managed_keys())
+    }
+
+    /// Replaces the names of the default and the managed keys. A refusal leaves everything as it
+    /// was.
+    pub fn assign(&self, roles: Roles) -> Result<(), RouteError> {
+        self.routes.assign(roles)
+    }
+
+    /// Forgets every unwrapped key.
+    pub async fn purge_all(&self) {
+        for key in self.routes.current().keys() {
+            self.purge(key.clone()).await;
+        }
     }
 
     /// The canonical key behind a configured id or alias: no provider is asked.
@@ -169,9 +177,7 @@ impl KeyService {
 
     /// The managed key and those that were.
     pub fn managed_keys(&self) -> Vec<KeyId> {
-        let routes = self.routes.current();
-        let former = routes.former_managed.iter();
-        routes.managed.iter().chain(former).cloned().collect()
+        self.routes.current().managed_keys()
     }
 
     /// The managed key.

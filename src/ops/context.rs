@@ -43,10 +43,12 @@ use crate::telemetry::request_id::RequestId;
 use crate::upstream::Upstream;
 use crate::upstream::request::UpstreamRequest;
 
-/// The rooms that operations use. Shared by all requests of a thread, never changed by one.
+/// The rooms that operations use. Shared by all requests of a thread under one configuration, never
+/// changed by one.
+#[derive(Clone)]
 pub struct Cx {
     /// The real S3.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// The key hierarchy.
     pub keys: Arc<KeyService>,
     /// Which bucket and prefix is treated how.

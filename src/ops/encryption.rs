@@ -187,7 +187,7 @@ pub async fn named_key(
         .keys
         .describe(asked.unwrap_or_else(|| default_key(request, rule)));
     let key = key.await?;
-    let is_managed = cx.keys.is_managed(&KeyId::from(&key));
+    let is_managed = rule.open.accepted.is_managed(&KeyId::from(&key));
     // An anonymous request may write where the rule says so, under the rule's own key only.
     let by_caller = match &request.caller {
         Some(caller) => caller.may_use(&key),

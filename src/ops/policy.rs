@@ -56,13 +56,20 @@ pub struct UnknownKey {
 
 impl RuleBook {
     /// Resolves every key name, or fails at the first that nobody serves.
-    pub fn new(rules: &Rules, keys: &KeyService, own: HashSet<String>) -> Result<Self, UnknownKey> {
+    ///
+    /// `managed` are the managed key and those that were; `own` are the buckets of the proxy's own.
+    pub fn new(
+        rules: &Rules,
+        keys: &KeyService,
+        managed: &[KeyId],
+        own: HashSet<String>,
+    ) -> Result<Self, UnknownKey> {
         let resolved = rules.iter().enumerate().map(|(index, rule)| {
             let place = format!("rules[{index}]");
             let accepted = resolve(&rule.accept_keys, keys, &format!("{place}.accept_keys"))?;
             Ok(ResolvedRule {
                 open: OpenPolicy {
-                    accepted: AcceptedKeys::new(keys.managed_keys(), accepted),
+                    accepted: AcceptedKeys::new(managed.iter().cloned(), accepted),
                     least_binding: rule.binding,
                 },
                 s3ec_keys: s3ec_keys(rule, keys, &place)?,
@@ -72,6 +79,11 @@ impl RuleBook {
         });
         let rules = resolved.collect::<Result<_, _>>()?;
         Ok(Self { rules, own })
+    }
+
+    /// The buckets of the proxy's own.
+    pub fn own(&self) -> &HashSet<String> {
+        &self.own
     }
 
     /// The rules that some object of a bucket can be under.

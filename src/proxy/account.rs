@@ -220,6 +220,7 @@ impl Account {
 fn scheme_name(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Anonymous => "anonymous",
+        Scheme::Certificate => "certificate",
         Scheme::Form => "form",
         Scheme::Header => "header",
         Scheme::Presigned => "presigned",

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::access::Ticket;
 use super::account::Account;
-use super::{Arrival, Proxy};
+use super::{Arrival, InForce, Proxy};
 use crate::auth::{AuthError, PayloadClaim, PayloadError, Scheme, Verified};
 use crate::body::form::FormHead;
 use crate::body::idle::{ByteCount, Received, Side};
@@ -35,8 +35,9 @@ impl Proxy {
     /// What a form asks for; `head` is what the request head alone proved.
     pub(super) async fn form_request(
         &self,
+        in_force: &InForce,
         arrival: Arrival,
-        head: &Verified,
+        (head, holder): (&Verified, Option<&str>),
         log: &mut Account,
     ) -> Result<(S3Request, Ticket), Error> {
         let Arrival {
@@ -45,25 +46,26 @@ impl Proxy {
             parts,
             body,
             is_tls,
+            certificate: _,
         } = arrival;
         let (boundary, len) = check_head(head, &parts)?;
-        let total = self.cx.metrics.byte_counter(Direction::ClientIn);
+        let total = in_force.cx.metrics.byte_counter(Direction::ClientIn);
         let bytes = ByteCount::new(total, Some(log.received()));
-        let body = Received::new(body, Side::Client, self.cx.settings.client_idle, bytes);
+        let body = Received::new(body, Side::Client, in_force.cx.settings.client_idle, bytes);
         let body = body.slowed(log.brake());
         // Nobody has proven who they are yet: the fields are to this request what its head is to
         // others, and have as long.
         let head = FormHead::read(body, &boundary);
-        let head = timeout(self.cx.settings.client_head, head).await;
+        let head = timeout(in_force.cx.settings.client_head, head).await;
         let FormHead {
             mut fields,
             part,
             file,
         } = head.map_err(|_| FormError::Late)??;
         fields.key()?;
-        let verified = self
+        let verified = in_force
             .authenticator
-            .authenticate_form(&fields, &*self.callers)?;
+            .authenticate_form(&fields, &*in_force.callers)?;
         fields.expand(&part.name)?;
         let bucket = parsed.target.bucket().map_or("", BucketName::as_str);
         let lengths = self.check_policy(&verified, &fields, bucket)?;
@@ -71,7 +73,7 @@ impl Proxy {
         let query = Query::default();
         log.set_object(target.key().map(ObjectKey::decoded), query);
         let what = (&parsed.operation, &target, query);
-        let (caller, ticket) = self.admit(&verified, what, log)?;
+        let (caller, ticket) = self.admit(in_force, (&verified, holder), what, log)?;
         let mut stored_headers = fields.headers()?;
         keep(&parts.headers, &mut stored_headers);
         headers::check_request(&stored_headers)?;

@@ -13,6 +13,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
+use http::Version;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -24,8 +26,9 @@ use self::account::Account;
 use self::closing::{Books, Closing};
 use self::limits::Meters;
 use self::parse::Parsed;
-use crate::auth::{Authenticator, ClientSecrets, Scheme, Verified};
+use crate::auth::{AuthError, Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
+use crate::config::clients::CertificateName;
 use crate::config::limits::Limits;
 use crate::error::Error;
 use crate::ops;
@@ -38,23 +41,37 @@ use crate::s3::query::Query;
 use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
+use crate::server::admin::Draining;
+use crate::server::certificate::PeerNames;
 use crate::server::{Connection, Handler};
 use crate::telemetry::audit::{Audit, NoAudit};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
 
 /// Everything that answers S3 requests.
 pub struct Proxy {
-    cx: Arc<Cx>,
-    callers: Arc<Callers>,
-    authenticator: Authenticator,
+    in_force: ArcSwap<InForce>,
     surroundings: Surroundings,
+}
+
+/// What a request is served under. It takes all of this once, at its beginning: no request sees two
+/// configurations.
+pub struct InForce {
+    /// The rooms, with the rules.
+    pub cx: Arc<Cx>,
+    /// Who may call.
+    pub callers: Arc<Callers>,
+    /// Remembers signing keys of these callers.
+    pub authenticator: Authenticator,
+    /// Buckets in virtual-host style are in front of one of these.
+    pub domains: Vec<String>,
+    /// The limits of all unsigned requests together.
+    pub anonymous: Limits,
 }
 
 /// What a proxy needs from the world around it.
 pub struct Surroundings {
-    /// Buckets in virtual-host style are in front of one of these.
-    pub domains: Vec<String>,
     /// The time.
     pub clock: fn() -> OffsetDateTime,
     /// Names for requests.
@@ -65,10 +82,10 @@ pub struct Surroundings {
     pub recent: Arc<Recent>,
     /// What clients have used of their limits, over all proxies that share it.
     pub meters: Meters,
-    /// The limits of all unsigned requests together.
-    pub anonymous: Limits,
     /// The audit log, if there is one.
     pub audit: Option<Audit>,
+    /// While it lasts, clients are told to connect again, which leads them elsewhere.
+    pub draining: Draining,
 }
 
 /// The callers by access key id.
@@ -82,6 +99,28 @@ impl Callers {
             .map(|caller| (caller.client.access_key_id.clone(), Arc::new(caller)));
         Self(by_id.collect())
     }
+
+    /// Whose certificate this is: nobody's, if it could be two clients'.
+    fn holder(&self, names: &PeerNames) -> Option<&str> {
+        let is_of = |caller: &Caller| match &caller.client.certificate {
+            None => false,
+            Some(CertificateName::SubjectCn(name)) => names.subject_cn.as_ref() == Some(name),
+            Some(CertificateName::Dns(name)) => names.dns.contains(name),
+            Some(CertificateName::Uri(name)) => names.uris.contains(name),
+        };
+        let mut holders = self.0.values().filter(|caller| is_of(caller));
+        let only = holders.next().filter(|_| holders.next().is_none());
+        only.map(|caller| caller.client.access_key_id.as_str())
+    }
+
+    /// Whether somebody here may do less, or is somebody else, than in `other`.
+    pub fn revokes(&self, other: &Self) -> bool {
+        let is_same = |(id, old): (&String, &Arc<Caller>)| {
+            let new = self.0.get(id);
+            new.is_some_and(|new| new.grant() == old.grant())
+        };
+        !other.0.iter().all(is_same)
+    }
 }
 
 impl ClientSecrets for Callers {
@@ -94,18 +133,21 @@ impl ClientSecrets for Callers {
 
 impl Proxy {
     /// Joins the rooms.
-    pub fn new(
-        cx: Cx,
-        callers: Arc<Callers>,
-        authenticator: Authenticator,
-        surroundings: Surroundings,
-    ) -> Self {
+    pub fn new(in_force: InForce, surroundings: Surroundings) -> Self {
         Self {
-            cx: Arc::new(cx),
-            callers,
-            authenticator,
+            in_force: ArcSwap::from_pointee(in_force),
             surroundings,
         }
+    }
+
+    /// What the next request will be served under.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
+    }
+
+    /// Serves every request from the next one on under something else.
+    pub fn adopt(&self, in_force: InForce) {
+        self.in_force.store(Arc::new(in_force));
     }
 
     /// Answers one request. Never fails: what goes wrong is an S3 error document.
@@ -113,11 +155,15 @@ impl Proxy {
         let started = Instant::now();
         let id = self.surroundings.ids.next();
         let (parts, body) = request.into_parts();
-        let closes = answer::must_close(&parts, &body);
+        // HTTP/2 has a message of its own for this.
+        let leaves = self.surroundings.draining.has_begun() && parts.version < Version::HTTP_2;
+        let closes = leaves || answer::must_close(&parts, &body);
         let asked = answer::Asked::of(&parts);
-        let parsed = self.parse(&parts);
+        let in_force = self.in_force();
+        let cx = &in_force.cx;
+        let parsed = in_force.parse(&parts);
         let target = parsed.as_ref().ok().map(|parsed| &parsed.target);
-        let mut crossing = target.and_then(|target| Crossing::of(&self.cx, target, &parts));
+        let mut crossing = target.and_then(|target| Crossing::of(cx, target, &parts));
         let operation = parsed
             .as_ref()
             .map_or("Unknown", |parsed| parsed.operation.name());
@@ -134,7 +180,7 @@ impl Proxy {
             Err(NoAudit) => (None, Err(unaudited())),
         };
         // Before anything is done: the client may leave at any moment.
-        let mut closing = Closing::new(self.books(), (operation, started), slot, log);
+        let mut closing = Closing::new(self.books(&cx.metrics), (operation, started), slot, log);
         let outcome = match parsed {
             Ok(parsed) => {
                 let arrival = Arrival {
@@ -143,8 +189,9 @@ impl Proxy {
                     parts,
                     body,
                     is_tls: peer.is_tls,
+                    certificate: peer.certificate,
                 };
-                let run = self.run(arrival, &mut crossing, closing.log());
+                let run = self.run(&in_force, arrival, &mut crossing, closing.log());
                 run.instrument(span.clone()).await
             }
             Err(error) => Err(error),
@@ -157,13 +204,13 @@ impl Proxy {
             Err(error) => {
                 let log = closing.log();
                 log.set_error(error.to_s3().code.as_str(), error.fault());
-                let respond = || answer::error(&error, &asked, &id, &self.cx.metrics);
+                let respond = || answer::error(&error, &asked, &id, &cx.metrics);
                 span.in_scope(respond)
             }
         };
         let mut response = answer::stamp(response, &id);
         if let Some(crossing) = crossing {
-            Box::pin(crossing.show(&self.cx, response.headers_mut())).await;
+            Box::pin(crossing.show(cx, response.headers_mut())).await;
         }
         if closes {
             answer::close(&mut response);
@@ -171,9 +218,9 @@ impl Proxy {
         closing.answered(response)
     }
 
-    fn books(&self) -> Books {
+    fn books(&self, metrics: &Arc<Metrics>) -> Books {
         Books {
-            metrics: Arc::clone(&self.cx.metrics),
+            metrics: Arc::clone(metrics),
             recent: Arc::clone(&self.surroundings.recent),
             audit: self.surroundings.audit.clone(),
             clock: self.surroundings.clock,
@@ -182,38 +229,53 @@ impl Proxy {
 
     async fn run(
         &self,
+        in_force: &InForce,
         arrival: Arrival,
         crossing: &mut Option<Crossing>,
         log: &mut Account,
     ) -> Result<(Response<Body>, Ticket), Error> {
+        let InForce {
+            cx,
+            callers,
+            authenticator,
+            ..
+        } = in_force;
         let Arrival { parsed, parts, .. } = &arrival;
         log.set_bucket(parsed.target.bucket().map(BucketName::as_str));
         let key = parsed.target.key().map(ObjectKey::decoded);
         log.set_object(key, Query::new(parts.uri.query()));
         log.set_source(&parts.headers);
         if parsed.operation == Operation::Preflight {
-            let ticket = self.limit(None, log)?;
-            let answer = Box::pin(preflight(&self.cx, &parsed.target, parts)).await;
+            let ticket = self.limit(in_force, None, log)?;
+            let answer = Box::pin(preflight(cx, &parsed.target, parts)).await;
             return answer.map(|response| (response, ticket));
         }
         let now = (self.surroundings.clock)();
-        let verified = self.authenticator.authenticate(parts, &*self.callers, now);
-        let verified = match verified {
+        let mut verified = match authenticator.authenticate(parts, &**callers, now) {
             Ok(verified) => verified,
             // Whoever fails here is nobody, and has no more than nobody has.
             Err(refused) => {
-                self.limit(None, log)?;
+                self.limit(in_force, None, log)?;
                 return Err(refused.into());
             }
         };
+        let names = arrival.certificate.clone();
+        let holder = names.and_then(|names| callers.holder(&names).map(str::to_owned));
+        let holder = holder.as_deref();
+        // Not a form: any page can have a browser send one, with the certificate that it holds.
+        if parsed.operation != Operation::PostObject
+            && let Some(holder) = holder
+        {
+            verified = verified.or_of_certificate(holder);
+        }
         let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
         let (request, ticket) = if parsed.operation == Operation::PostObject {
             refuse_hoisted()?;
-            Box::pin(self.form_request(arrival, &verified, log)).await?
+            Box::pin(self.form_request(in_force, arrival, (&verified, holder), log)).await?
         } else {
             let query = Query::new(parts.uri.query());
             let what = (&parsed.operation, &parsed.target, query);
-            let (caller, ticket) = self.admit(&verified, what, log)?;
+            let (caller, ticket) = self.admit(in_force, (&verified, holder), what, log)?;
             let is_presigned = verified.scheme() == Scheme::Presigned;
             if !is_presigned {
                 refuse_hoisted()?;
@@ -227,44 +289,51 @@ impl Proxy {
             access::authorise_source(&request)?;
             (request, ticket)
         };
-        let answer = ops::dispatch(&self.cx, request);
+        let answer = ops::dispatch(cx, request);
         let answer = match crossing {
             None => answer.await,
-            Some(crossing) => tokio::join!(answer, Box::pin(crossing.find(&self.cx))).0,
+            Some(crossing) => tokio::join!(answer, Box::pin(crossing.find(cx))).0,
         };
         Ok((answer?, ticket))
     }
 
-    /// Who is calling, if that is somebody who may.
+    /// Who is calling, if that is somebody who may. `holder` is whose certificate the connection has.
     fn admit(
         &self,
-        verified: &Verified,
+        in_force: &InForce,
+        (verified, holder): (&Verified, Option<&str>),
         (operation, target, query): (&Operation, &Target, Query<'_>),
         log: &mut Account,
     ) -> Result<(Option<Arc<Caller>>, Ticket), Error> {
         let id = verified.caller();
-        let caller = id.and_then(|id| self.callers.0.get(id)).cloned();
+        let caller = id.and_then(|id| in_force.callers.0.get(id)).cloned();
         log.set_client(id);
         log.set_scheme(verified.scheme());
-        let ticket = self.limit(caller.as_deref(), log)?;
-        access::authorise(&self.cx, caller.as_deref(), operation, target, query)?;
+        let ticket = self.limit(in_force, caller.as_deref(), log)?;
+        let requires = |caller: &Arc<Caller>| caller.client.requires_certificate;
+        if caller.as_ref().is_some_and(requires) && holder != id {
+            return Err(AuthError::CertificateRequired.into());
+        }
+        access::authorise(&in_force.cx, caller.as_deref(), operation, target, query)?;
         Ok((caller, ticket))
     }
 
     /// Refuses what is beyond the limits of a client, or of those who sign nothing.
-    fn limit(&self, caller: Option<&Caller>, log: &Account) -> Result<Ticket, Error> {
+    fn limit(
+        &self,
+        in_force: &InForce,
+        caller: Option<&Caller>,
+        log: &Account,
+    ) -> Result<Ticket, Error> {
         let Surroundings {
-            in_flight,
-            meters,
-            anonymous,
-            ..
+            in_flight, meters, ..
         } = &self.surroundings;
         let client = caller.map(|caller| &caller.client);
         // No client has the empty id.
         let id = client.map_or("", |client| &client.access_key_id);
-        let limits = client.map_or(anonymous, |client| &client.limits);
+        let limits = client.map_or(&in_force.anonymous, |client| &client.limits);
         let ticket = in_flight.enter(id);
-        let slow = (&log.brake(), &self.cx.metrics);
+        let slow = (&log.brake(), &in_force.cx.metrics);
         meters.admit(id, (limits, ticket.count()), slow, Instant::now())?;
         Ok(ticket)
     }
@@ -282,6 +351,7 @@ struct Arrival {
     parts: Parts,
     body: Incoming,
     is_tls: bool,
+    certificate: Option<Arc<PeerNames>>,
 }
 
 fn s3_request(
@@ -296,6 +366,7 @@ fn s3_request(
         parts,
         body,
         is_tls,
+        certificate: _,
     } = arrival;
     let mut headers = parts.headers;
     // They are signed, unique, and contradict no header.

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 
-use super::Proxy;
+use super::InForce;
 use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::{Operation, classify};
@@ -17,11 +17,11 @@ pub struct Parsed {
     pub target: Target,
 }
 
-impl Proxy {
+impl InForce {
     /// Reads the request line and the headers. No decision depends on the body.
     pub(super) fn parse(&self, parts: &Parts) -> Result<Parsed, Error> {
         let host = request_host(&parts.uri, &parts.headers)?;
-        let target = Target::parse(parts.uri.path(), host, &self.surroundings.domains)?;
+        let target = Target::parse(parts.uri.path(), host, &self.domains)?;
         if self.cx.upstream.names_buckets_in_hosts()
             && let Some(bucket) = target.bucket()
             && !bucket.is_host_label()

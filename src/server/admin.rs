@@ -1,4 +1,4 @@
-//! The second listener: a status page, `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, and nothing else.
+//! The second listener: a status page, `/metrics`, `/healthz`, `/readyz`, `POST /keys/purge`, `/log`, and nothing else.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -33,6 +33,12 @@ pub trait Inside: Send + Sync + 'static {
 
     /// What is missing, in a sentence without secrets.
     fn readiness(&self) -> Result<(), String>;
+
+    /// The filter of log lines, where there is one to show.
+    fn log_filter(&self) -> Option<String>;
+
+    /// Lets through what this filter lets through. What is wrong with it, otherwise.
+    fn set_log_filter(&self, filter: &str) -> Result<(), String>;
 
     /// Forgets the unwrapped keys that a key wrapped, by its id or alias. False if there is no
     /// such key.
@@ -88,11 +94,14 @@ impl<I: Inside> Admin<I> {
             "/metrics" => self.metrics(),
             "/readyz" => self.readiness(),
             "/keys/purge" if method != Method::POST => only("POST"),
+            "/log" if is_read => self.log_filter(),
+            "/log" if method != Method::PUT => only("GET, HEAD, PUT"),
             // The listener knows no credentials: what changes anything is for those inside.
-            "/keys/purge" if !from.to_canonical().is_loopback() => {
+            "/keys/purge" | "/log" if !from.to_canonical().is_loopback() => {
                 text(StatusCode::FORBIDDEN, "only from loopback\n")
             }
             "/keys/purge" => self.purge(uri.query().unwrap_or_default()).await,
+            "/log" => self.set_log_filter(uri.query().unwrap_or_default()),
             _ => text(StatusCode::NOT_FOUND, PATHS),
         }
     }
@@ -129,6 +138,24 @@ impl<I: Inside> Admin<I> {
         }
     }
 
+    fn log_filter(&self) -> Response<Full<Bytes>> {
+        match self.inside.log_filter() {
+            Some(filter) => text(StatusCode::OK, format!("{filter}\n")),
+            None => text(StatusCode::NOT_FOUND, "no filter\n"),
+        }
+    }
+
+    fn set_log_filter(&self, query: &str) -> Response<Full<Bytes>> {
+        let filter = query.strip_prefix("filter=").map(percent_decode_str);
+        let Some(Ok(filter)) = filter.map(percent_encoding::PercentDecode::decode_utf8) else {
+            return text(StatusCode::BAD_REQUEST, "/log?filter=FILTER\n");
+        };
+        match self.inside.set_log_filter(&filter) {
+            Ok(()) => text(StatusCode::OK, format!("{filter}\n")),
+            Err(reason) => text(StatusCode::BAD_REQUEST, format!("{reason}\n")),
+        }
+    }
+
     async fn purge(&self, query: &str) -> Response<Full<Bytes>> {
         let key = query.strip_prefix("key=").map(percent_decode_str);
         let Some(Ok(key)) = key.map(percent_encoding::PercentDecode::decode_utf8) else {
@@ -162,7 +189,7 @@ impl<I: Inside> Handler for Admin<I> {
 /// Whether a web page of somebody else may be behind the request: a browser on this machine can be made
 /// to send one, and by a name of the page's own to show what comes back.
 fn is_misled(method: &Method, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> bool {
-    let is_for_people = ["/", "/status.json", "/keys/purge"].contains(&uri.path());
+    let is_for_people = ["/", "/status.json", "/keys/purge", "/log"].contains(&uri.path());
     if !is_for_people || !from.to_canonical().is_loopback() {
         return false;
     }
@@ -172,10 +199,11 @@ fn is_misled(method: &Method, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> b
         let name = host.host().trim_matches(['[', ']']);
         name == "localhost" || name.parse::<IpAddr>().is_ok()
     });
-    !is_own || method == Method::POST && headers.contains_key(ORIGIN)
+    let changes = method == Method::POST || method == Method::PUT;
+    !is_own || changes && headers.contains_key(ORIGIN)
 }
 
-const PATHS: &str = "/, /status.json, /metrics, /healthz, /readyz or /keys/purge\n";
+const PATHS: &str = "/, /status.json, /metrics, /healthz, /readyz, /log or /keys/purge\n";
 
 /// Limits of the admin listener: its requests and answers are small, its callers few.
 pub const LIMITS: Limits = Limits {
@@ -247,8 +275,38 @@ mod tests {
             Ok(())
         }
 
+        fn log_filter(&self) -> Option<String> {
+            Some("info".to_owned())
+        }
+
+        fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+            if filter == "info,a=debug" {
+                Ok(())
+            } else {
+                Err("no filter".to_owned())
+            }
+        }
+
         async fn purge(&self, _: &str) -> bool {
             true
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_filter_is_set_from_loopback_only() {
+        let admin = Admin::new(Untouched, Draining::default());
+        let (inside, outside) = ([127, 0, 0, 1].into(), [10, 0, 0, 7].into());
+        let good = "/log?filter=info%2Ca%3Ddebug";
+        for (method, path, from, status) in [
+            (Method::GET, "/log", outside, 200),
+            (Method::PUT, good, inside, 200),
+            (Method::PUT, good, outside, 403),
+            (Method::PUT, "/log?filter=%3D%3D", inside, 400),
+            (Method::PUT, "/log", inside, 400),
+            (Method::POST, good, inside, 405),
+        ] {
+            let answer = admin.answer(&method, &path.parse().unwrap(), from).await;
+            assert_eq!(answer.status(), status, "{method} {path} {from}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod certificate;
 mod io;
 mod pace;
 pub mod tls;
@@ -29,9 +30,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
+use tokio_rustls::server::TlsStream;
 
 use crate::config::listen::Listen;
 use crate::telemetry::metrics::connections::{Connections, Open, Refused};
+use certificate::PeerNames;
 use io::Guarded;
 use pace::{Overdue, Pace};
 use tls::Greeting;
@@ -55,7 +58,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Where a request came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The other end.
     pub peer: SocketAddr,
@@ -63,6 +66,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether it is encrypted.
     pub is_tls: bool,
+    /// The names in the certificate that the client has shown, which is one of `listen.tls.client_ca`.
+    pub certificate: Option<Arc<PeerNames>>,
 }
 
 /// Limits of a listener.
@@ -237,6 +242,7 @@ impl<H: Handler> Server<H> {
             peer,
             local,
             is_tls: self.tls.is_some(),
+            certificate: None,
         };
         let is_cut_short = self.speak(stream, connection, drain).await;
         if let Ok(socket) = closed.await
@@ -247,13 +253,14 @@ impl<H: Handler> Server<H> {
     }
 
     /// Serves a connection to its end. Returns whether an answer may have been cut short.
-    async fn speak(&self, stream: Guarded, connection: Connection, drain: Watcher) -> bool {
+    async fn speak(&self, stream: Guarded, mut connection: Connection, drain: Watcher) -> bool {
         let peer = connection.peer;
         let written = stream.written();
         let ended = if let Some(greeting) = &self.tls {
             let handshake = greeting.acceptor().accept(stream);
             match tokio::time::timeout(self.limits.tls_handshake_timeout, handshake).await {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
+                    connection.certificate = shown(&stream);
                     let served = self.serve_http2(stream, &written, connection, drain);
                     match served.await {
                         Ok(ended) => ended,
@@ -263,7 +270,10 @@ impl<H: Handler> Server<H> {
                         }
                     }
                 }
-                Ok(Ok(stream)) => self.serve_http1(stream, connection, drain).await,
+                Ok(Ok(stream)) => {
+                    connection.certificate = shown(&stream);
+                    self.serve_http1(stream, connection, drain).await
+                }
                 Ok(Err(error)) => {
                     self.connections.refused(Refused::Handshake);
                     tracing::debug!(%error, %peer, "TLS handshake failed");
@@ -293,7 +303,7 @@ impl<H: Handler> Server<H> {
         connection: Connection,
         drain: Watcher,
     ) -> hyper::Result<()> {
-        let service = service_fn(|request| self.answer(request, connection));
+        let service = service_fn(|request| self.answer(request, connection.clone()));
         let serving = self.http1.serve_connection(TokioIo::new(stream), service);
         drain.watch(serving).await
     }
@@ -309,6 +319,7 @@ impl<H: Handler> Server<H> {
         let pace = Pace::new();
         let service = service_fn(|request| {
             let (handler, stream) = (Arc::clone(&self.handler), pace.stream());
+            let connection = connection.clone();
             async move {
                 let answer = handler.handle(request, connection).await;
                 Ok::<_, std::convert::Infallible>(stream.answer(answer))
@@ -328,6 +339,12 @@ impl<H: Handler> Server<H> {
     ) -> Result<Response<H::Body>, std::convert::Infallible> {
         Ok(self.handler.handle(request, connection).await)
     }
+}
+
+/// The names in the client's certificate, if it has shown one.
+fn shown(stream: &TlsStream<Guarded>) -> Option<Arc<PeerNames>> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    chain.first().map(|leaf| Arc::new(PeerNames::of(leaf)))
 }
 
 /// A byte stream hyper can serve on.

@@ -13,6 +13,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
+use crate::config::listen::{ClientCertificates, TlsFiles};
+
 /// What a listener greets new connections with. It can be replaced while it serves: connections
 /// that are there stay as they are, and no session of before is resumed.
 #[derive(Clone, Debug)]
@@ -78,22 +80,23 @@ pub enum TlsError {
     },
 }
 
-/// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1). With
-/// `client_ca`, who connects has to present a certificate that one of its authorities signed.
+/// Reads a certificate chain (leaf first) and its private key (PKCS#8, PKCS#1 or SEC1).
+/// Clients are asked for certificates where `files` say so.
 ///
 /// TLS 1.2 and 1.3; HTTP/1.1, as S3 itself speaks, and HTTP/2 for clients that offer nothing else.
-pub fn server_config(
-    certificate: &Path,
-    private_key: &Path,
-    client_ca: Option<&Path>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let TlsFiles {
+        certificate,
+        private_key,
+        clients,
+    } = files;
     let chain = read_chain(certificate)?;
     let key = read_key(private_key)?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
     let invalid = |source: rustls::Error| {
-        let path = certificate.to_owned();
+        let path = certificate.clone();
         if matches!(source, rustls::Error::InconsistentKeys(_)) {
-            let key = private_key.to_owned();
+            let key = private_key.clone();
             TlsError::Mismatch { path, key }
         } else {
             TlsError::Invalid { path, source }
@@ -102,14 +105,36 @@ pub fn server_config(
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(invalid)?;
-    let builder = match client_ca {
-        Some(path) => builder.with_client_cert_verifier(read_client_ca(path, provider)?),
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key).map_err(invalid)?;
     // The server's order decides.
     config.alpn_protocols = vec![HTTP1.to_vec(), HTTP2.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Lets in who has a certificate of these authorities, and others where none is required.
+fn verifier(
+    clients: &ClientCertificates,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &clients.ca;
+    let invalid = |source: rustls::Error| TlsError::Invalid {
+        path: path.clone(),
+        source,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        roots.add(certificate).map_err(invalid)?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if !clients.are_required {
+        builder = builder.allow_unauthenticated();
+    }
+    let built = builder.build();
+    built.map_err(|error| invalid(rustls::Error::General(error.to_string())))
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -124,23 +149,6 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| pem_error(path, error, PRIVATE_KEY))
-}
-
-fn read_client_ca(
-    path: &Path,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let invalid = |source| TlsError::Invalid {
-        path: path.to_owned(),
-        source,
-    };
-    let mut roots = RootCertStore::empty();
-    for authority in read_chain(path)? {
-        roots.add(authority).map_err(invalid)?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| invalid(rustls::Error::General(error.to_string())))
 }
 
 /// The errors' own texts may quote the file, which may hold a key: only their kind is told.

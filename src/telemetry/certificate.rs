@@ -63,9 +63,9 @@ fn number(pair: &[u8]) -> u8 {
     pair.iter().fold(0, |sum, digit| sum * 10 + (digit - b'0'))
 }
 
-/// The contents of the element with this tag, and what follows it. `None` if another one, or none,
+/// The contents of the DER element with this tag, and what follows it. `None` if another one, or none,
 /// stands there.
-fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = der.strip_prefix(&[tag])?;
     let (&first, rest) = rest.split_first()?;
     let (len, rest) = match first {

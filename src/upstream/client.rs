@@ -10,14 +10,16 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use thiserror::Error;
 
 use super::UpstreamError;
 use super::early::EarlyConnector;
 use crate::body::Body;
+use crate::config::upstream::ClientPair;
 
 /// Limits of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +97,34 @@ impl HttpClient {
 ///
 /// Without a certificate nothing can be trusted: an error if `is_needed`.
 pub fn tls_config(ca: Option<&Path>, is_needed: bool) -> Result<ClientConfig, TrustError> {
+    Ok(trusting(ca, is_needed)?.with_no_client_auth())
+}
+
+/// As [`tls_config`], with a certificate of our own for servers that ask for one.
+pub fn tls_config_of(
+    ca: Option<&Path>,
+    client: Option<&ClientPair>,
+    is_needed: bool,
+) -> Result<ClientConfig, TrustError> {
+    let Some(client) = client else {
+        return tls_config(ca, is_needed);
+    };
+    let failed = |path: &Path, reason: String| TrustError::File {
+        path: path.display().to_string(),
+        reason,
+    };
+    let chain = read_certificates(&client.certificate)?;
+    // The error's own text may quote the file: only that it failed is told.
+    let key = PrivateKeyDer::from_pem_file(&client.private_key)
+        .map_err(|_| failed(&client.private_key, "no private key in it".to_owned()))?;
+    let config = trusting(ca, is_needed)?.with_client_auth_cert(chain, key);
+    config.map_err(|error| failed(&client.certificate, error.to_string()))
+}
+
+fn trusting(
+    ca: Option<&Path>,
+    is_needed: bool,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => add_file(&mut roots, path)?,
@@ -108,8 +138,7 @@ pub fn tls_config(ca: Option<&Path>, is_needed: bool) -> Result<ClientConfig, Tr
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_root_certificates(roots))
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
@@ -117,18 +146,26 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
         path: path.display().to_string(),
         reason,
     };
-    let certificates =
-        CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+    for certificate in read_certificates(path)? {
         roots
             .add(certificate)
             .map_err(|error| failed(error.to_string()))?;
     }
-    if roots.is_empty() {
+    Ok(())
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let failed = |reason: String| TrustError::File {
+        path: path.display().to_string(),
+        reason,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| failed(error.to_string()))?;
+    if certificates.is_empty() {
         return Err(failed("no certificate in it".to_owned()));
     }
-    Ok(())
+    Ok(certificates)
 }
 
 /// Read and write buffer of a connection, as large as those of the server for the same reasons.

@@ -22,13 +22,14 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+use crate::config::listen::TlsFiles;
 use crate::server;
 use crate::server::tls::{Greeting, TlsError};
 use crate::server::workers::Worker;
 use crate::telemetry::metrics::connections::Connections;
 use listener::Reviewer;
 use profile::Profiles;
-use reload::{Certificate, CertificateFiles};
+use reload::Certificate;
 use templates::TemplatesError;
 
 /// Where everything is.
@@ -37,7 +38,7 @@ pub struct Settings {
     /// Where the API server connects.
     pub address: SocketAddr,
     /// Certificate, private key, and who may connect.
-    pub certificate: CertificateFiles,
+    pub certificate: TlsFiles,
     /// The folder of the profiles.
     pub templates: PathBuf,
 }

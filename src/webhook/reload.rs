@@ -14,69 +14,50 @@ use rustls::ServerConfig;
 
 use super::profile::Profiles;
 use super::templates;
+use crate::config::listen::TlsFiles;
 use crate::server::tls::{Greeting, TlsError, server_config};
 use crate::server::wake::{Hangup, every};
-
-/// The files of a TLS listener.
-#[derive(Clone, Debug)]
-pub struct CertificateFiles {
-    /// The chain in PEM, leaf first.
-    pub certificate: PathBuf,
-    /// Its private key in PEM.
-    pub private_key: PathBuf,
-    /// Who signs the certificates of those that may connect; anybody may where it is `None`.
-    pub client_ca: Option<PathBuf>,
-}
 
 /// The files as they were when they were last taken up.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    files: CertificateFiles,
+    files: TlsFiles,
     digest: Vec<u8>,
 }
 
 impl Certificate {
     /// Reads the files for the first time.
-    pub fn load(files: CertificateFiles) -> Result<(Self, Arc<ServerConfig>), TlsError> {
+    pub fn load(files: TlsFiles) -> Result<(Self, Arc<ServerConfig>), TlsError> {
         // In this order: what changes in between has another digest the next time.
-        let digest = files.digest()?;
-        let config = files.config()?;
+        let digest = digest_of(&files)?;
+        let config = server_config(&files)?;
         Ok((Self { files, digest }, config))
     }
 
     /// What to greet connections with from now on, if the files have changed.
     fn changed(&mut self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-        let digest = self.files.digest()?;
+        let digest = digest_of(&self.files)?;
         if digest == self.digest {
             return Ok(None);
         }
-        let config = self.files.config()?;
+        let config = server_config(&self.files)?;
         self.digest = digest;
         Ok(Some(config))
     }
 }
 
-impl CertificateFiles {
-    fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        server_config(
-            &self.certificate,
-            &self.private_key,
-            self.client_ca.as_deref(),
-        )
+fn digest_of(files: &TlsFiles) -> Result<Vec<u8>, TlsError> {
+    let mut all = Vec::new();
+    let authorities = files.clients.as_ref().map(|clients| &clients.ca);
+    let paths = [&files.certificate, &files.private_key];
+    for path in paths.into_iter().chain(authorities) {
+        let digest = digest(path).map_err(|source| TlsError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        all.extend_from_slice(&digest);
     }
-
-    fn digest(&self) -> Result<Vec<u8>, TlsError> {
-        let mut all = Vec::new();
-        let files = [&self.certificate, &self.private_key];
-        for path in files.into_iter().chain(&self.client_ca) {
-            let digest = digest(path).map_err(|source| TlsError::Read {
-                path: path.clone(),
-                source,
-            })?;
-            all.extend_from_slice(&digest);
-        }
-        Ok(all)
-    }
+    Ok(all)
 }
 
 fn digest(path: &Path) -> io::Result<[u8; 32]> {

@@ -30,6 +30,7 @@ mod docs;
 mod faults;
 mod forms;
 mod layering;
+mod live;
 mod model;
 mod multipart;
 mod objects;

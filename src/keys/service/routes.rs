@@ -30,27 +30,33 @@ pub(super) struct Served {
 #[derive(Debug)]
 pub(super) struct Routes {
     table: ArcSwap<Table>,
-    source: Mutex<Vec<Served>>,
-    default: Option<String>,
-    managed: Option<String>,
-    former_managed: Vec<String>,
+    source: Mutex<Source>,
+}
+
+/// What the table is made of.
+#[derive(Clone, Debug)]
+struct Source {
+    served: Vec<Served>,
+    roles: Roles,
+}
+
+/// The names of keys that have a part to play, by id or alias.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// The named key that is used when neither client nor rule names one.
+    pub default: Option<String>,
+    /// The managed key, which no client names.
+    pub managed: Option<String>,
+    /// Keys that were the managed one: they open managed objects and do nothing else.
+    pub former_managed: Vec<String>,
 }
 
 impl Routes {
-    pub(super) fn new(
-        served: Vec<Served>,
-        default: Option<String>,
-        managed: Option<String>,
-        former_managed: Vec<String>,
-    ) -> Result<Self, RouteError> {
-        let names = (default.as_deref(), managed.as_deref(), &*former_managed);
-        let table = Table::build(&served, names)?;
+    pub(super) fn new(served: Vec<Served>, roles: Roles) -> Result<Self, RouteError> {
+        let source = Source { served, roles };
         Ok(Self {
-            table: ArcSwap::from_pointee(table),
-            source: Mutex::new(served),
-            default,
-            managed,
-            former_managed,
+            table: ArcSwap::from_pointee(Table::build(&source)?),
+            source: Mutex::new(source),
         })
     }
 
@@ -62,13 +68,34 @@ impl Routes {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = source.clone();
         let entry = changed
+            .served
             .iter_mut()
             .find(|served| served.provider == provider);
         let entry = entry.ok_or_else(|| RouteError::UnknownProvider(provider.to_owned()))?;
         entry.keys = keys;
-        let (default, managed) = (self.default.as_deref(), self.managed.as_deref());
-        let table = Table::build(&changed, (default, managed, &self.former_managed))?;
-        self.table.store(Arc::new(table));
+        self.table.store(Arc::new(Table::build(&changed)?));
+        *source = changed;
+        Ok(())
+    }
+
+    /// What the table would be with other roles.
+    pub(super) fn under(&self, roles: &Roles) -> Result<Table, RouteError> {
+        let mut source = self
+            .source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        source.roles = roles.clone();
+        Table::build(&source)
+    }
+
+    pub(super) fn assign(&self, roles: Roles) -> Result<(), RouteError> {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = Source {
+            roles,
+            ..source.clone()
+        };
+        self.table.store(Arc::new(Table::build(&changed)?));
         *source = changed;
         Ok(())
     }
@@ -87,19 +114,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    fn build(
-        served: &[Served],
-        (default, managed, former_managed): (Option<&str>, Option<&str>, &[String]),
-    ) -> Result<Self, RouteError> {
+    fn build(source: &Source) -> Result<Self, RouteError> {
+        let Source { served, roles } = source;
         let mut table = Self::default();
         for (index, served) in served.iter().enumerate() {
             for key in &served.keys {
                 table.add(index, served.kind, key)?;
             }
         }
-        table.default = table.needed(default)?;
-        table.managed = table.needed(managed)?;
-        for name in former_managed {
+        table.default = table.needed(roles.default.as_deref())?;
+        table.managed = table.needed(roles.managed.as_deref())?;
+        for name in &roles.former_managed {
             let former = table.needed(Some(name))?;
             table.former_managed.extend(former);
         }
@@ -140,6 +165,12 @@ impl Table {
 
     pub(super) fn resolve(&self, name: &str) -> Option<KeyId> {
         self.names.get(name).cloned()
+    }
+
+    /// The managed key and those that were.
+    pub(super) fn managed_keys(&self) -> Vec<KeyId> {
+        let former = self.former_managed.iter();
+        self.managed.iter().chain(former).cloned().collect()
     }
 
     pub(super) fn keys(&self) -> &[KeyId] {

@@ -212,8 +212,11 @@ fn names_that_two_keys_share_and_missing_ones_are_refused() {
     let (one, two) = (Home::with(&["one"]), Home::with(&["two", "one"]));
     let build = |setups, default: Option<&str>, managed: Option<&str>| {
         let settings = KeyServiceSettings {
-            default: default.map(str::to_owned),
-            managed: managed.map(str::to_owned),
+            roles: Roles {
+                default: default.map(str::to_owned),
+                managed: managed.map(str::to_owned),
+                former_managed: Vec::new(),
+            },
             ..KeyServiceSettings::default()
         };
         KeyService::new(setups, settings, Arc::new(NoObserver)).err()
@@ -242,7 +245,10 @@ fn names_that_two_keys_share_and_missing_ones_are_refused() {
 async fn reloaded_names_are_swapped_as_a_whole_or_not_at_all() {
     let home = Home::with(&["one"]);
     let settings = KeyServiceSettings {
-        default: Some("one".to_owned()),
+        roles: Roles {
+            default: Some("one".to_owned()),
+            ..Roles::default()
+        },
         ..Default::default()
     };
     let service = KeyService::new(vec![home.setup("a")], settings, Arc::new(NoObserver)).unwrap();
@@ -440,8 +446,11 @@ async fn the_self_test_uses_every_key_and_needs_the_configured_ones() {
     let home = Home::with(&["one", "two", "old"]);
     let recorder = Arc::new(Recorder::default());
     let settings = KeyServiceSettings {
-        default: Some(ALIAS.to_owned()),
-        managed: Some("two".to_owned()),
+        roles: Roles {
+            default: Some(ALIAS.to_owned()),
+            managed: Some("two".to_owned()),
+            former_managed: Vec::new(),
+        },
         ..KeyServiceSettings::default()
     };
     let service = KeyService::new(vec![home.setup("a")], settings, recorder.clone()).unwrap();

@@ -30,6 +30,14 @@ impl admin::Inside for Inside {
         self.missing.map_or(Ok(()), |what| Err(what.to_owned()))
     }
 
+    fn log_filter(&self) -> Option<String> {
+        None
+    }
+
+    fn set_log_filter(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn purge(&self, key: &str) -> bool {
         self.purged.lock().unwrap().push(key.to_owned());
         key != "nobody"

@@ -6,6 +6,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::config::listen::TlsFiles;
 use crate::server::tls;
 
 struct Certified {
@@ -33,7 +34,12 @@ fn certified() -> Certified {
 impl Certified {
     fn server(&self) -> Arc<ServerConfig> {
         let at = |name| self.folder.path().join(name);
-        tls::server_config(&at("tls.crt"), &at("tls.key"), None).unwrap()
+        tls::server_config(&TlsFiles {
+            certificate: at("tls.crt"),
+            private_key: at("tls.key"),
+            clients: None,
+        })
+        .unwrap()
     }
 
     async fn connect(
@@ -269,9 +275,13 @@ fn unusable_certificates_and_keys_are_named() {
     std::fs::write(at("empty"), "").unwrap();
     std::fs::write(at("torn"), "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n").unwrap();
     let refuse = |certificate: &str, key: &str| {
-        let error = tls::server_config(&at(certificate), &at(key), None)
-            .unwrap_err()
-            .to_string();
+        let error = tls::server_config(&TlsFiles {
+            certificate: at(certificate),
+            private_key: at(key),
+            clients: None,
+        })
+        .unwrap_err()
+        .to_string();
         error.replace(&format!("{}/", certified.folder.path().display()), "")
     };
     assert_eq!(

@@ -1,7 +1,7 @@
 //! A raw S3 client: every header and byte is the test's, the signature is aws-sigv4's.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -17,7 +17,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use s3seal::upstream::client::tls_config;
+use s3seal::config::upstream::ClientPair;
+use s3seal::upstream::client::{tls_config, tls_config_of};
 
 /// An access key with its secret.
 #[derive(Clone, Copy)]
@@ -31,6 +32,7 @@ pub struct Identity {
 /// Sends requests to one server.
 #[derive(Clone)]
 pub struct Client {
+    certificate: Option<PathBuf>,
     address: SocketAddr,
     scheme: &'static str,
     identity: Identity,
@@ -72,6 +74,14 @@ pub enum PayloadHash {
     Text(String),
 }
 
+fn connector(tls: rustls::ClientConfig) -> HttpsConnector<HttpConnector> {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .build()
+}
+
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr, identity: Identity) -> Self {
@@ -83,6 +93,22 @@ impl Client {
         Self::trusting(address, "https", identity, Some(certificate))
     }
 
+    /// A client that keeps connections and uses them again.
+    pub fn keeping(mut self) -> Self {
+        let tls = tls_config(self.certificate.as_deref(), false).unwrap();
+        self.http = HttpClient::builder(TokioExecutor::new()).build(connector(tls));
+        self
+    }
+
+    /// A client that shows this certificate.
+    pub fn showing(mut self, pair: &ClientPair) -> Self {
+        let tls = tls_config_of(self.certificate.as_deref(), Some(pair), false).unwrap();
+        self.http = HttpClient::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector(tls));
+        self
+    }
+
     fn trusting(
         address: SocketAddr,
         scheme: &'static str,
@@ -90,12 +116,8 @@ impl Client {
         certificate: Option<&Path>,
     ) -> Self {
         let tls = tls_config(certificate, false).unwrap();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .build();
         Self {
+            certificate: certificate.map(Path::to_owned),
             address,
             scheme,
             identity,
@@ -103,7 +125,7 @@ impl Client {
             // and what the test then sees is neither an answer nor a fault.
             http: HttpClient::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
-                .build(connector),
+                .build(connector(tls)),
         }
     }
 

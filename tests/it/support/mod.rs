@@ -111,6 +111,11 @@ impl Proxy {
         }
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A client that signs as [`APP`].
     pub fn client(&self) -> Client {
         Client::new(self.address, APP)
@@ -134,6 +139,35 @@ impl Proxy {
     /// The configuration in use.
     pub fn config(&self) -> PathBuf {
         self.dir.path().join("config.toml")
+    }
+
+    /// Writes a file beside the configuration as it should be done: whole or not at all.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        let new = path.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, path).unwrap();
+    }
+
+    /// Changes the text of the configuration.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let changed = change(text.clone());
+        assert!(changed != text, "nothing changed");
+        self.write("config.toml", &changed);
+    }
+
+    /// Waits until a line is among the metrics.
+    pub async fn wait_for_metric(&self, line: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let metrics = self.metrics().await;
+            if metrics.lines().any(|other| other == line) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{line}\n{metrics}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// The text of `/metrics`.

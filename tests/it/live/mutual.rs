@@ -1,0 +1,131 @@
+//! Clients that show certificates, and what that makes of their requests.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use s3seal::config::upstream::ClientPair;
+
+use super::{OTHER, reloads};
+use crate::support::client::Client;
+use crate::support::upstream::Embedded;
+use crate::support::{APP, Options, Proxy};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate of a client, in files of the proxy's folder.
+fn issue(proxy: &Proxy, by: &Authority, common_name: &str, dns: &str) -> ClientPair {
+    let mut parameters = CertificateParams::new(vec![dns.to_owned()]).unwrap();
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    let key = KeyPair::generate().unwrap();
+    let made = parameters.signed_by(&key, by).unwrap();
+    let at = |kind| proxy.folder().join(format!("{common_name}-{dns}.{kind}"));
+    let pair = ClientPair {
+        certificate: at("crt"),
+        private_key: at("key"),
+    };
+    std::fs::write(&pair.certificate, made.pem()).unwrap();
+    std::fs::write(&pair.private_key, key.serialize_pem()).unwrap();
+    pair
+}
+
+/// A proxy that asks for certificates of `ca.pem`; APP is who is called `app` in one.
+async fn start(demand: &str, authority: &Authority) -> (Embedded, Proxy) {
+    let upstream = Embedded::start().await;
+    let options = Options {
+        tls: true,
+        ..Options::default()
+    };
+    let proxy = Proxy::start(upstream.address, options).await;
+    proxy.write("ca.pem", &authority.pem());
+    proxy.configure(|text| {
+        let (id, secret) = (OTHER.id, OTHER.secret);
+        let text = text.replace(
+            "private_key = \"tls.key\"",
+            &format!("private_key = \"tls.key\", client_ca = \"ca.pem\", client_certificates = \"{demand}\""),
+        );
+        let secret_line = format!("secret_access_key = \"{}\"\n", APP.secret);
+        let named = format!("{secret_line}certificate = {{ subject_cn = \"app\" }}\n");
+        let text = text.replace(&secret_line, &named);
+        text + &format!(
+            "[[clients]]\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\n\
+             certificate = {{ dns = \"Other.Example\" }}\nrequire_certificate = true\n"
+        )
+    });
+    reloads(&proxy, 1, 0).await;
+    (upstream, proxy)
+}
+
+#[tokio::test]
+async fn a_certificate_stands_for_a_client() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    let app = proxy.tls_client();
+    assert_eq!(app.put("/bucket/a", "text").await.status, 200);
+    let nobody = app.unsigned("GET", "/bucket/a").send().await;
+    assert_eq!(nobody.code(), "AccessDenied");
+
+    // It counts as signed: the object is under a named key.
+    let shown = app.clone().showing(&issue(&proxy, &authority, "app", "x"));
+    let unsigned = shown.unsigned("GET", "/bucket/a").send().await;
+    assert_eq!(unsigned.body, "text", "{unsigned:?}");
+    let put = shown.unsigned("PUT", "/bucket/b").body("more").send().await;
+    assert_eq!(put.status, 200, "{put:?}");
+
+    // Names of nobody, and those of two clients at once.
+    for (name, dns) in [("stranger", "x"), ("app", "other.example")] {
+        let pair = issue(&proxy, &authority, name, dns);
+        let shown = app.clone().showing(&pair);
+        let refused = shown.unsigned("GET", "/bucket/a").send().await;
+        assert_eq!(refused.code(), "AccessDenied", "{name} {dns}");
+        assert_eq!(shown.get("/bucket/a").await.status, 200, "{name} {dns}");
+    }
+    // The signature decides whose it is.
+    let signed = Client::over_tls(proxy.address, APP, &proxy.certificate());
+    let others = issue(&proxy, &authority, "y", "other.example");
+    assert_eq!(signed.showing(&others).get("/bucket/a").await.status, 200);
+    // Somebody else's authority.
+    let foreign = issue(&proxy, &self::authority(), "app", "z");
+    let refused = app.clone().showing(&foreign);
+    assert!(
+        refused
+            .unsigned("GET", "/bucket/a")
+            .try_send()
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_client_may_be_held_to_its_certificate() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    assert_eq!(
+        proxy.tls_client().put("/bucket/a", "text").await.status,
+        200
+    );
+    let other = Client::over_tls(proxy.address, OTHER, &proxy.certificate());
+    assert_eq!(other.get("/bucket/a").await.code(), "AccessDenied");
+    let wrong = issue(&proxy, &authority, "app", "x");
+    let refused = other.clone().showing(&wrong).get("/bucket/a").await;
+    assert_eq!(refused.code(), "AccessDenied");
+    let own = issue(&proxy, &authority, "y", "other.example");
+    assert_eq!(other.showing(&own).get("/bucket/a").await.body, "text");
+    let metrics = proxy.metrics().await;
+    assert!(metrics.contains("s3seal_auth_failures_total{reason=\"certificate\"} 2"));
+}
+
+#[tokio::test]
+async fn a_required_certificate_is_required_of_everybody() {
+    let authority = authority();
+    let (_upstream, proxy) = start("required", &authority).await;
+    let client = proxy.tls_client();
+    assert!(client.draft("GET", "/bucket/a").try_send().await.is_err());
+    let shown = client.showing(&issue(&proxy, &authority, "stranger", "x"));
+    assert_eq!(shown.get("/bucket/a").await.code(), "NoSuchKey");
+}
