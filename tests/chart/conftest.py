@@ -15,12 +15,13 @@ def etc(tmp_path_factory):
     if not os.environ.get("S3SEAL_BIN"):
         pytest.skip("S3SEAL_BIN is not set")
     etc = tmp_path_factory.mktemp("etc")
-    for folder in ("tls", "secrets", "keyring", "vault", "agent"):
+    for folder in ("tls", "secrets", "keyring", "vault", "agent", "client-ca"):
         (etc / folder).mkdir()
     subprocess.run(["bash", harness.REPO / "tests/support/certificates.sh", etc / "made"], check=True, capture_output=True)
     shutil.copy(etc / "made/server-chain.pem", etc / "tls/tls.crt")
     shutil.copy(etc / "made/server.key", etc / "tls/tls.key")
-    secrets = [f"secrets/{name}" for name in ("app-secret", "upstream-secret", "hsm-pin", "passphrase")]
+    shutil.copy(etc / "made/ca.pem", etc / "client-ca/ca.crt")
+    secrets = [f"secrets/{name}" for name in ("app-secret", "batch-secret", "upstream-secret", "hsm-pin", "passphrase")]
     for name in [*secrets, "vault/token", "agent/app-secret"]:
         (etc / name).write_text("a-secret-of-some-length")
         (etc / name).chmod(0o600)

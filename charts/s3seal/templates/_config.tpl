@@ -20,8 +20,16 @@ drain_seconds = {{ int .Values.listen.drainSeconds }}
 {{- with .Values.listen.domains }}
 domains = {{ toJson . }}
 {{- end }}
+{{- $clients := .Values.listen.tls.clientCertificates }}
 {{- if include "s3seal.tlsSecret" . }}
-tls = { certificate = "/etc/s3seal/tls/tls.crt", private_key = "/etc/s3seal/tls/tls.key" }
+{{- $files := `certificate = "/etc/s3seal/tls/tls.crt", private_key = "/etc/s3seal/tls/tls.key"` }}
+{{- if $clients.existingSecret }}
+{{- $demand := ternary "required" "optional" $clients.required }}
+{{- $files = printf `%s, client_ca = "/etc/s3seal/client-ca/ca.crt", client_certificates = "%s"` $files $demand }}
+{{- end }}
+tls = { {{ $files }} }
+{{- else if $clients.existingSecret }}
+{{- fail "listen.tls.clientCertificates needs TLS in the pods: name listen.tls.existingSecret" }}
 {{- else if .Values.listen.allowPlainHttp }}
 allow_plain_http = true
 {{- else }}

@@ -100,6 +100,11 @@ envFrom:
   mountPath: /etc/s3seal/tls
   readOnly: true
 {{- end }}
+{{- if .Values.listen.tls.clientCertificates.existingSecret }}
+- name: client-ca
+  mountPath: /etc/s3seal/client-ca
+  readOnly: true
+{{- end }}
 {{- if include "s3seal.secretsSecret" . }}
 - name: secrets
   mountPath: /etc/s3seal/secrets
@@ -136,6 +141,15 @@ envFrom:
   secret:
     secretName: {{ . }}
     defaultMode: 0440
+{{- end }}
+{{- with .Values.listen.tls.clientCertificates.existingSecret }}
+- name: client-ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - key: ca.crt
+        path: ca.crt
 {{- end }}
 {{- with include "s3seal.secretsSecret" . }}
 - name: secrets
