@@ -73,7 +73,7 @@ pub struct App {
     metrics: Arc<Metrics>,
     room: Arc<Room>,
     recent: Arc<Recent>,
-    summary: Summary,
+    summary: Arc<ArcSwap<Summary>>,
     audit: Option<Audit>,
     reloader: Reloader,
     draining: Draining,
@@ -174,12 +174,12 @@ impl App {
         let (rooms, keyrings) = Rooms::new(&config).await?;
         let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
         let room = Arc::clone(&rooms.room);
-        let summary = Summary::of(&config);
+        let summary = Arc::new(ArcSwap::from_pointee(Summary::of(&config)));
         let audit = audit_log(config.audit.as_ref(), &metrics)?;
         let limits = Limits::from(&config.listen);
         let (address, admin) = (config.listen.address, config.admin.address);
         let drain_notice = config.listen.drain_notice;
-        let shared = Shared::new(audit.clone());
+        let shared = Shared::new(audit.clone(), Arc::clone(&summary));
         let (recent, draining) = (Arc::clone(&shared.recent), shared.draining.clone());
         let mut live = Live::new(config, rooms, tls, shared).await?;
         let threads = Threads::start().map_err(StartError::Threads)?;
@@ -285,9 +285,11 @@ impl App {
 impl App {
     fn status(&self, not_ready: &Arc<ArcSwap<Option<String>>>, history: &Arc<History>) -> Status {
         let addresses = [self.address().ok(), self.admin_address().ok()];
+        self.summary
+            .rcu(|summary| Summary::clone(summary).at(addresses));
         Status {
             began: Instant::now(),
-            summary: self.summary.clone().at(addresses),
+            summary: Arc::clone(&self.summary),
             metrics: Arc::clone(&self.metrics),
             keys: Arc::clone(&self.keys),
             keyrings: self.keyrings.clone(),

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::keys::roles;
 use super::rooms::{Rooms, registry, settings};
+use super::status::Summary;
 use super::upstream::{UpstreamPlan, credential_source, mark};
 use super::{StartError, listener_tls, now, series};
 use crate::auth::{AuthSettings, Authenticator};
@@ -38,16 +40,18 @@ pub(super) struct Shared {
     pub(super) recent: Arc<Recent>,
     audit: Option<Audit>,
     pub(super) draining: Draining,
+    summary: Arc<ArcSwap<Summary>>,
 }
 
 impl Shared {
-    pub(super) fn new(audit: Option<Audit>) -> Self {
+    pub(super) fn new(audit: Option<Audit>, summary: Arc<ArcSwap<Summary>>) -> Self {
         Self {
             in_flight: InFlight::default(),
             meters: Meters::default(),
             recent: Arc::default(),
             audit,
             draining: Draining::default(),
+            summary,
         }
     }
 
@@ -122,6 +126,7 @@ impl Live {
                 None
             }
         };
+        let summary = Summary::of(&config);
         let keys = Arc::clone(&self.rooms.keys);
         let roles = roles(&config.keys);
         let managed = keys.managed_under(&roles)?;
@@ -156,6 +161,9 @@ impl Live {
             keys.set_registry(registry);
         }
         self.adopt(has_other_upstream);
+        let shown = self.shared.summary.load_full();
+        let shown = Summary::clone(&shown).with_live_of(summary);
+        self.shared.summary.store(Arc::new(shown));
         if is_revoked {
             // What the client's requests have unwrapped.
             keys.purge_all().await;

@@ -32,7 +32,8 @@ use crate::telemetry::recent::{Failure, Recent};
 /// Where it is all known.
 pub(super) struct Status {
     pub(super) began: Instant,
-    pub(super) summary: Summary,
+    /// Of the configuration in force.
+    pub(super) summary: Arc<ArcSwap<Summary>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) keys: Arc<KeyService>,
     pub(super) keyrings: Vec<Keyring>,
@@ -44,11 +45,17 @@ pub(super) struct Status {
 impl Status {
     /// The document as JSON. `now` is the time to show; an empty object if it cannot be written, which it can.
     pub(super) fn render(&self, now: OffsetDateTime, is_draining: bool) -> String {
-        let document = self.document(now, is_draining);
+        let summary = self.summary.load();
+        let document = self.document(&summary, now, is_draining);
         serde_json::to_string(&document).unwrap_or_else(|_| "{}".to_owned())
     }
 
-    fn document(&self, now: OffsetDateTime, is_draining: bool) -> Document<'_> {
+    fn document<'a>(
+        &'a self,
+        summary: &'a Summary,
+        now: OffsetDateTime,
+        is_draining: bool,
+    ) -> Document<'a> {
         let steps = self.history.steps();
         let (gauges, totals) = (self.metrics.gauges(), self.metrics.totals());
         let reason = self.not_ready.load().as_ref().clone();
@@ -69,9 +76,9 @@ impl Status {
                 steps_max: STEPS_MAX,
                 steps: steps.len(),
             },
-            upstream: self.upstream(&steps),
+            upstream: self.upstream(&summary.upstream.endpoint, &steps),
             providers: self.providers(&steps),
-            keys: key_table(&self.keys, &self.keyrings, &self.summary.rules),
+            keys: key_table(&self.keys, &self.keyrings, &summary.rules),
             requests: calls(&steps, |counts| {
                 let mut all = Calls::default();
                 counts.operations.values().for_each(|one| all.add(one));
@@ -90,14 +97,14 @@ impl Status {
             connections_refused: gauges.connections_refused,
             failures: self.recent.failures().into_iter().map(failed).collect(),
             refusals: self.recent.refusals().into_iter().map(failed).collect(),
-            configuration: &self.summary,
+            configuration: summary,
         }
     }
 
-    fn upstream(&self, steps: &[Arc<Step>]) -> Upstream<'_> {
+    fn upstream<'a>(&self, endpoint: &'a str, steps: &[Arc<Step>]) -> Upstream<'a> {
         let LastSeen { good, failed } = self.history.upstream();
         Upstream {
-            endpoint: &self.summary.upstream.endpoint,
+            endpoint,
             last_answer_unix: good,
             last_error_unix: failed.as_ref().map(|(at, _)| *at),
             last_error: failed.map(|(_, kind)| kind),

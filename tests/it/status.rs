@@ -12,19 +12,11 @@ use crate::support::{APP, BUCKET, Options, Proxy, UPSTREAM};
 
 const KEY: &str = "a-key-that-nobody-may-see";
 
-async fn status(proxy: &Proxy) -> Value {
-    let admin = Client::new(proxy.admin, APP);
-    let answer = admin.unsigned("GET", "/status.json").send().await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
 /// The status when `is` holds of it.
 async fn status_when(proxy: &Proxy, is: impl Fn(&Value) -> bool) -> Value {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
-        let status = status(proxy).await;
+        let status = proxy.status().await;
         if is(&status) {
             return status;
         }

@@ -104,6 +104,22 @@ impl Summary {
         }
     }
 
+    /// With what a reload takes over of another configuration; the rest waits for a restart.
+    pub(in crate::app) fn with_live_of(self, newer: Self) -> Self {
+        let Self {
+            clients,
+            clients_count,
+            rules,
+            ..
+        } = newer;
+        Self {
+            clients,
+            clients_count,
+            rules,
+            ..self
+        }
+    }
+
     /// With the addresses that were bound: a configured port may be 0.
     pub(in crate::app) fn at(mut self, [listen, admin]: [Option<SocketAddr>; 2]) -> Self {
         if let Some(address) = listen {

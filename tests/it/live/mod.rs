@@ -223,6 +223,34 @@ async fn what_needs_a_restart_waits() {
     let metrics = proxy.metrics().await;
     assert!(metrics.contains("s3seal_connections_max{listener=\"s3\"} 4096"));
     assert!(!is_stale(&metrics));
+    // The status page shows what is in force.
+    let status = proxy.status().await;
+    let configuration = &status["configuration"];
+    let endpoint = configuration["upstream"]["endpoint"].as_str().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
+    let clients = configuration["clients"].as_array().unwrap();
+    assert!(clients.contains(&OTHER.id.into()), "{clients:?}");
+}
+
+#[tokio::test]
+async fn limits_change() {
+    let (_upstream, proxy) = start("").await;
+    let client = proxy.client();
+    let anonymous = async || client.unsigned("GET", "/bucket/a").send().await.status;
+    proxy.configure(|text| {
+        text + "[limits]\nrequests_per_second = 1\n[limits.anonymous]\nrequests_per_second = 1\n"
+    });
+    for _ in 0..5 {
+        assert_eq!(client.put("/bucket/a", "text").await.status, 200);
+        assert_eq!(anonymous().await, 403);
+    }
+    reloads(&proxy, 1, 0).await;
+    let mut refused = (0, 0);
+    for _ in 0..5 {
+        refused.0 += u32::from(client.put("/bucket/a", "text").await.code() == "SlowDown");
+        refused.1 += u32::from(anonymous().await == 503);
+    }
+    assert!(refused.0 > 0 && refused.1 > 0, "{refused:?}");
 }
 
 /// The proxy's own credentials are among what changes.

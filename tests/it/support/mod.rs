@@ -179,6 +179,15 @@ impl Proxy {
         String::from_utf8(response.body.to_vec()).unwrap()
     }
 
+    /// What the status page shows.
+    pub async fn status(&self) -> serde_json::Value {
+        let admin = Client::new(self.admin, APP);
+        let answer = admin.unsigned("GET", "/status.json").send().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
     /// Stops serving and waits until the last request has ended.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
