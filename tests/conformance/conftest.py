@@ -35,13 +35,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def home():
-    """A fresh folder for configurations, keyring and logs."""
-    path = os.environ.get("S3SEAL_TEST_RUN")
-    if path is None:
-        path = tempfile.mkdtemp(prefix="s3seal-conformance-")
+    """A fresh folder for configurations, keyring and logs of this process: xdist runs several."""
+    run = os.environ.get("S3SEAL_TEST_RUN") or tempfile.mkdtemp(prefix="s3seal-conformance-")
+    path = pathlib.Path(run) / os.environ.get("PYTEST_XDIST_WORKER", "alone")
     shutil.rmtree(path, ignore_errors=True)
-    pathlib.Path(path).mkdir(parents=True)
-    return pathlib.Path(path)
+    path.mkdir(parents=True)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +83,8 @@ def proxies(home, upstreams, tls, keyring):
         return running[name]
 
     yield get
+    for name, proxy in running.items():
+        assert sum(proxy.metric("s3seal_requests_total").values()) > 0, f"{name} has counted nothing"
     codes = {name: proxy.stop() for name, proxy in running.items()}
     assert set(codes.values()) <= {0}, f"SIGTERM drains and exits with 0: {codes}"
 
