@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use rustls::ServerConfig;
 use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -20,14 +19,14 @@ use crate::body::room::Room;
 use crate::config::Config;
 use crate::config::audit::{self as audit_config, AuditPlace};
 use crate::config::listen::TlsFiles;
-use crate::config::log::Log;
+use crate::config::log::{Log, parse_filter};
 use crate::keys::aws_kms::ConnectError;
 use crate::keys::local::KeyringError;
 use crate::keys::{CacheSettingsError, KeyService, ProbeError, RouteError};
 use crate::ops::policy::{Caller, RuleBook, UnknownKey};
 use crate::proxy::Proxy;
 use crate::server::admin::{self, Admin, Draining, Inside, Page};
-use crate::server::tls::{self, Greeting, TlsError};
+use crate::server::tls::{self, Greeting, Terms, TlsError};
 use crate::server::wake::Hangup;
 use crate::server::workers::{Threads, Worker};
 use crate::server::{self, Limits};
@@ -52,7 +51,7 @@ mod upstream;
 pub use self::rooms::{operator, upstream_alone};
 
 use self::keys::names_alone;
-use self::live::{Live, Shared};
+use self::live::{Fresh, Live, Shared};
 use self::reload::Reloader;
 use self::rooms::Rooms;
 use self::status::{Status, Summary};
@@ -131,6 +130,12 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("audit: {0}")]
     Audit(#[source] io::Error),
+    /// A changed configuration is for another place than the one in use.
+    #[error(
+        "upstream.endpoint, region or addressing differ: that needs a restart, and nothing else of the \
+         configuration is taken over before"
+    )]
+    OtherUpstream,
     /// An address that cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -150,6 +155,7 @@ impl StartError {
             | Self::Routes(_)
             | Self::UnknownKey(_)
             | Self::Log(_)
+            | Self::OtherUpstream
             | Self::Tls(_)
             | Self::Trust(_) => true,
             Self::AwsKms { .. }
@@ -170,18 +176,19 @@ impl App {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
-        let tls = listener_tls(config.listen.tls.as_ref())?;
-        let (rooms, keyrings) = Rooms::new(&config).await?;
+        let fresh = Fresh::read(config)?;
+        let config = &fresh.config;
+        let (rooms, keyrings) = Rooms::new(config).await?;
         let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
         let room = Arc::clone(&rooms.room);
-        let summary = Arc::new(ArcSwap::from_pointee(Summary::of(&config)));
+        let summary = Arc::new(ArcSwap::from_pointee(Summary::of(config)));
         let audit = audit_log(config.audit.as_ref(), &metrics)?;
         let limits = Limits::from(&config.listen);
         let (address, admin) = (config.listen.address, config.admin.address);
         let drain_notice = config.listen.drain_notice;
         let shared = Shared::new(audit.clone(), Arc::clone(&summary));
         let (recent, draining) = (Arc::clone(&shared.recent), shared.draining.clone());
-        let mut live = Live::new(config, rooms, tls, shared).await?;
+        let mut live = Live::new(fresh, rooms, shared).await?;
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
             Ok(Worker {
@@ -373,9 +380,17 @@ impl Inside for Surface {
     }
 
     fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+        parse_filter(filter).map_err(|error| error.to_string())?;
+        // Before, and where nothing was let through, after: who reads the log sees why it changes.
+        let tell = || tracing::error!(filter, "log filter changed by the admin listener");
+        let is_told = tracing::enabled!(tracing::Level::ERROR);
+        if is_told {
+            tell();
+        }
         telemetry::set_filter(filter).map_err(|error| error.to_string())?;
-        // At a level that few filters leave out: who reads the log sees why it changes.
-        tracing::error!(filter, "log filter changed by the admin listener");
+        if !is_told {
+            tell();
+        }
         Ok(())
     }
 
@@ -441,8 +456,8 @@ pub async fn shutdown_signal() {
     }
 }
 
-fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    files.map(tls::server_config).transpose()
+fn listener_tls(files: Option<&TlsFiles>) -> Result<Option<Terms>, TlsError> {
+    files.map(tls::terms).transpose()
 }
 
 fn audit_log(

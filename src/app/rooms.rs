@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::keys::key_service;
 use super::upkeep::Keyring;
-use super::upstream::UpstreamPlan;
+use super::upstream::{UpstreamPlan, upstream_tls};
 use super::{StartError, new_metrics, now, series};
 use crate::body::room::Room;
 use crate::config::Config;
@@ -50,8 +50,10 @@ impl Rooms {
         let (keys, keyrings) = key_service(&config.keys, &metrics).await?;
         let managed = keys.managed_keys();
         let rules = RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
-        let upstream = UpstreamPlan::new(&config.upstream, &metrics, Arc::default()).await?;
-        if let Some(registry) = registry(config, &upstream) {
+        let tls = upstream_tls(&config.upstream)?;
+        let upstream = UpstreamPlan::new(&config.upstream, tls, &metrics, Arc::default()).await?;
+        let (place, settings) = (config.keys.bucket_keys.registry.as_ref(), settings(config));
+        if let Some(registry) = registry(place, &upstream, settings.upstream_checksum) {
             keys.set_registry(registry);
         }
         keys.probe().await?;
@@ -66,7 +68,7 @@ impl Rooms {
             cors: Arc::default(),
             sizes: KnownSizes::default(),
             room: Arc::new(Room::new(config.crypto.chunk_memory)),
-            settings: settings(config),
+            settings,
         };
         Ok((rooms, keyrings))
     }
@@ -118,7 +120,8 @@ pub async fn operator(config: Config) -> Result<Cx, StartError> {
 
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
-    let plan = UpstreamPlan::new(&config.upstream, &new_metrics()?, Arc::default()).await?;
+    let (tls, metrics) = (upstream_tls(&config.upstream)?, new_metrics()?);
+    let plan = UpstreamPlan::new(&config.upstream, tls, &metrics, Arc::default()).await?;
     Ok(plan.build())
 }
 
@@ -129,13 +132,17 @@ fn bucket_key_use(enabled: BucketKeysEnabled) -> BucketKeyUse {
     }
 }
 
-/// Where the registry of bucket keys is, if there is one.
-pub(super) fn registry(config: &Config, upstream: &UpstreamPlan) -> Option<Arc<dyn RegistryStore>> {
-    Some(match config.keys.bucket_keys.registry.as_ref()? {
+/// The registry of bucket keys at a place, if there is one.
+pub(super) fn registry(
+    place: Option<&RegistryPlace>,
+    upstream: &UpstreamPlan,
+    takes_checksums: bool,
+) -> Option<Arc<dyn RegistryStore>> {
+    Some(match place? {
         RegistryPlace::Folder(path) => Arc::new(RegistryFolder::new(path.clone())),
         RegistryPlace::S3(place) => {
-            let checksum = config.upstream.checksum == UpstreamChecksum::Crc64Nvme;
-            Arc::new(S3Registry::new(upstream.build(), place.clone(), checksum))
+            let (upstream, place) = (upstream.build(), place.clone());
+            Arc::new(S3Registry::new(upstream, place, takes_checksums))
         }
     })
 }

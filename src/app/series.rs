@@ -9,7 +9,7 @@ use crate::error::StoredError;
 use crate::keys::KeyError;
 use crate::keys::types::ProviderKind;
 use crate::telemetry::certificate;
-use crate::telemetry::metrics::{Certificate, KnownLabels, Metrics};
+use crate::telemetry::metrics::{KnownLabels, Metrics};
 use crate::upstream::UpstreamError;
 
 /// Lets every counter with labels of a closed set begin at 0; of key providers those that are
@@ -32,14 +32,14 @@ pub(super) fn begin(metrics: &Metrics, keys: &Keys) {
     });
 }
 
-/// Shows when a certificate ends. TLS has taken it already: one that ends at no time we can read is
-/// a curiosity, and no reason not to serve.
-pub(super) fn tell_end(metrics: &Metrics, which: Certificate, file: &Path) {
-    if let Some(ends) = certificate::not_after_of_file(file) {
-        metrics.certificate_not_after(which, ends);
-    } else {
+/// The unix time at which a certificate ends that TLS takes. One that ends at no time we can read is a
+/// curiosity, and no reason not to serve.
+pub(super) fn end_of(file: &Path) -> Option<i64> {
+    let ends = certificate::not_after_of_file(file);
+    if ends.is_none() {
         tracing::warn!(file = %file.display(), "cannot tell when the certificate ends");
     }
+    ends
 }
 
 /// What a body of the upstream that ends early is counted as.

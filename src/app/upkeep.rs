@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::reload::Reloader;
+use super::reload::{Nudge, Reloader};
 use super::{now, with_causes};
 use crate::keys::local::{KeyringError, LocalProvider};
 use crate::keys::{KeyService, RouteError};
@@ -23,8 +24,8 @@ pub(super) struct Keyring {
     pub(super) provider: Arc<LocalProvider>,
 }
 
-/// Runs until it is aborted. A provider that takes its time to say whether it is there keeps no
-/// expired key alive and no keyring from being reloaded.
+/// Runs until it is aborted. A provider that takes its time to say whether it is there, or a reload that
+/// waits for somebody, keeps no expired key alive and no keyring from being reloaded.
 pub(super) async fn upkeep(
     keys: Arc<KeyService>,
     keyrings: Vec<Keyring>,
@@ -33,8 +34,10 @@ pub(super) async fn upkeep(
     history: Arc<History>,
     reloader: Reloader,
 ) {
+    let (nudge, nudges) = mpsc::channel(NUDGES_MAX);
     tokio::join!(
-        maintain(&keys, &keyrings, &metrics, reloader),
+        maintain(&keys, &keyrings, &metrics, nudge),
+        reloader.watch(nudges, &metrics),
         watch_readiness(&keys, &not_ready),
         keep_history(&metrics, &history)
     );
@@ -44,7 +47,7 @@ async fn maintain(
     keys: &KeyService,
     keyrings: &[Keyring],
     metrics: &Metrics,
-    mut reloader: Reloader,
+    nudge: mpsc::Sender<Nudge>,
 ) {
     let mut ticks = every(UPKEEP_PERIOD);
     let mut hangup = Hangup::watch();
@@ -62,7 +65,11 @@ async fn maintain(
         for keyring in keyrings {
             has_other_keys |= reload(keyring, keys, metrics).await;
         }
-        reloader.look(is_asked, has_other_keys, metrics).await;
+        let is_nudged = [(is_asked, Nudge::Asked), (has_other_keys, Nudge::OtherKeys)];
+        for (_, why) in is_nudged.into_iter().filter(|(is_nudged, _)| *is_nudged) {
+            // With so many waiting, one of them will do.
+            let _ = nudge.try_send(why);
+        }
     }
 }
 
@@ -143,6 +150,9 @@ enum ReloadError {
     #[error("reading it failed")]
     Died(#[from] tokio::task::JoinError),
 }
+
+/// More than wait at a time.
+const NUDGES_MAX: usize = 8;
 
 /// How often the above happens: also how long a changed keyring file goes unnoticed.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ClientConfig;
+use zeroize::Zeroizing;
 
 use super::{StartError, now};
 use crate::config::upstream::{self as upstream_config, Credentials};
@@ -25,6 +26,7 @@ pub(super) struct UpstreamPlan {
 impl UpstreamPlan {
     pub(super) async fn new(
         config: &upstream_config::Upstream,
+        tls: ClientConfig,
         metrics: &Arc<Metrics>,
         learnt: Arc<Learnt>,
     ) -> Result<Self, StartError> {
@@ -53,7 +55,7 @@ impl UpstreamPlan {
                 idle_timeout: config.pool_idle,
                 idle_per_host: config.pool_max_idle,
             },
-            tls: upstream_tls(config)?,
+            tls,
             credentials: Arc::new(credentials),
             learnt,
         })
@@ -91,7 +93,7 @@ pub(super) fn mark(config: &upstream_config::Upstream) -> Vec<u8> {
     let client = client.flat_map(|pair| [&pair.certificate, &pair.private_key]);
     for file in config.ca.iter().chain(client) {
         // Whoever makes the connections says what is wrong with it.
-        add(&std::fs::read(file).unwrap_or_default());
+        add(&Zeroizing::new(std::fs::read(file).unwrap_or_default()));
     }
     if let Credentials::Static(own) = &config.credentials {
         add(own.access_key_id.as_bytes());

@@ -13,7 +13,7 @@ use super::upstream::{Credentials, CredentialsTable, access_key_id};
 use crate::secret::Secret;
 
 /// The callers, by access key id.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Clients {
     by_id: HashMap<String, Client>,
 }

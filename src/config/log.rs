@@ -1,7 +1,9 @@
 //! What is logged, and in which form.
 
 use serde::Deserialize;
+use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use super::problem::Check;
 
@@ -33,7 +35,7 @@ pub(super) struct LogTable {
 
 pub(super) fn check(table: LogTable, check: &mut Check<'_>) -> Option<Log> {
     let filter = table.filter.unwrap_or_else(|| "info".to_owned());
-    if let Err(error) = EnvFilter::builder().parse(&filter) {
+    if let Err(error) = parse_filter(&filter) {
         check.problem("log.filter", error.to_string());
         return None;
     }
@@ -41,4 +43,42 @@ pub(super) fn check(table: LogTable, check: &mut Check<'_>) -> Option<Log> {
         format: table.format.unwrap_or(LogFormat::Json),
         filter,
     })
+}
+
+/// A filter cannot be used: who wrote it has to repair it.
+#[derive(Debug, Error)]
+pub enum FilterError {
+    /// Longer than any that people write.
+    #[error("longer than {FILTER_LEN_MAX} bytes")]
+    Long,
+    /// Not in the syntax of `tracing_subscriber::EnvFilter`.
+    #[error(transparent)]
+    Syntax(#[from] ParseError),
+}
+
+/// Reads directives of `tracing_subscriber::EnvFilter`. Values of fields stand for themselves: regular
+/// expressions would be compiled whatever that costs.
+pub fn parse_filter(text: &str) -> Result<EnvFilter, FilterError> {
+    if text.len() > FILTER_LEN_MAX {
+        return Err(FilterError::Long);
+    }
+    Ok(EnvFilter::builder().with_regex(false).parse(text)?)
+}
+
+const FILTER_LEN_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_short_and_hold_no_expressions() {
+        let long = format!("info,{}", "a=info,".repeat(200));
+        assert!(matches!(parse_filter(&long), Err(FilterError::Long)));
+        assert!(matches!(parse_filter("=="), Err(FilterError::Syntax(_))));
+        assert!(parse_filter("info,s3seal::keys=debug").is_ok());
+        // As an expression it would be a table of 2^40 rows.
+        let costly = format!("[request{{id=(0|1)*1{}}}]=info", "(0|1)".repeat(40));
+        let _ = parse_filter(&costly);
+    }
 }

@@ -84,6 +84,28 @@ pub enum Credentials {
     Static(StaticCredentials),
 }
 
+impl Credentials {
+    /// Whether they come from the same place, or are the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::DefaultChain, Self::DefaultChain) => true,
+            (Self::Static(own), Self::Static(other)) => own.parts() == other.parts(),
+            (Self::DefaultChain | Self::Static(_), _) => false,
+        }
+    }
+}
+
+impl StaticCredentials {
+    fn parts(&self) -> (&str, &str, Option<&str>) {
+        let token = self.session_token.as_ref();
+        (
+            &self.access_key_id,
+            self.secret_access_key.expose(),
+            token.map(|token| token.expose().as_str()),
+        )
+    }
+}
+
 /// An access key pair.
 #[derive(Debug)]
 pub struct StaticCredentials {

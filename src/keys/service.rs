@@ -287,16 +287,26 @@ impl KeyService {
     pub async fn probe(&self) -> Result<(), ProbeError> {
         let routes = self.routes.current();
         for id in routes.keys() {
-            let needed = routes.default.as_ref() == Some(id) || routes.managed.as_ref() == Some(id);
+            let is_needed = routes.for_new_objects().any(|needed| needed == id);
             match self.probe_key(id).await {
-                Ok(()) => {}
-                Err(ProbeFailure::Key(KeyError::Disabled | KeyError::Destroyed)) if !needed => {}
-                Err(source) => {
-                    return Err(ProbeError {
-                        key: id.clone(),
-                        source,
-                    });
-                }
+                Err(ProbeFailure::Key(KeyError::Disabled | KeyError::Destroyed)) if !is_needed => {}
+                tested => tested.map_err(|source| ProbeError::of(id, source))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tests the default and the managed key of other roles, where they are not those of now.
+    pub async fn probe_under(&self, roles: &Roles) -> Result<(), ProbeError> {
+        // Names that nobody serves are for `managed_under` to refuse.
+        let Ok(other) = self.routes.under(roles) else {
+            return Ok(());
+        };
+        let current = self.routes.current();
+        for id in other.for_new_objects() {
+            if !current.for_new_objects().any(|needed| needed == id) {
+                let tested = self.probe_key(id).await;
+                tested.map_err(|source| ProbeError::of(id, source))?;
             }
         }
         Ok(())
@@ -385,6 +395,13 @@ pub struct ProbeError {
     pub key: KeyId,
     /// What it answered.
     pub source: ProbeFailure,
+}
+
+impl ProbeError {
+    fn of(key: &KeyId, source: ProbeFailure) -> Self {
+        let key = key.clone();
+        Self { key, source }
+    }
 }
 
 /// What is wrong with a key that fails its self-test.

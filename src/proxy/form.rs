@@ -29,6 +29,7 @@ use crate::s3::headers::{self, HeaderError, RequestTreatment, request_treatment}
 use crate::s3::query::Query;
 use crate::s3::target::{BucketName, ObjectKey, Target, request_host};
 use crate::s3::uri;
+use crate::server::certificate::PeerNames;
 use crate::telemetry::metrics::Direction;
 
 impl Proxy {
@@ -37,7 +38,7 @@ impl Proxy {
         &self,
         in_force: &InForce,
         arrival: Arrival,
-        (head, holder): (&Verified, Option<&str>),
+        (head, names): (&Verified, Option<&PeerNames>),
         log: &mut Account,
     ) -> Result<(S3Request, Ticket), Error> {
         let Arrival {
@@ -73,7 +74,7 @@ impl Proxy {
         let query = Query::default();
         log.set_object(target.key().map(ObjectKey::decoded), query);
         let what = (&parsed.operation, &target, query);
-        let (caller, ticket) = self.admit(in_force, (&verified, holder), what, log)?;
+        let (caller, ticket) = self.admit(in_force, (&verified, names), what, log)?;
         let mut stored_headers = fields.headers()?;
         keep(&parts.headers, &mut stored_headers);
         headers::check_request(&stored_headers)?;

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod account;
 pub mod answer;
+mod certificate;
 mod closing;
 mod form;
 pub mod limits;
@@ -28,7 +29,6 @@ use self::limits::Meters;
 use self::parse::Parsed;
 use crate::auth::{AuthError, Authenticator, ClientSecrets, Scheme, Verified};
 use crate::body::Body;
-use crate::config::clients::CertificateName;
 use crate::config::limits::Limits;
 use crate::error::Error;
 use crate::ops;
@@ -42,7 +42,7 @@ use crate::s3::target::{BucketName, ObjectKey, Target};
 use crate::s3::{headers, hoisted};
 use crate::secret::Secret;
 use crate::server::admin::Draining;
-use crate::server::certificate::PeerNames;
+use crate::server::certificate::{ClientCertificate, PeerNames};
 use crate::server::{Connection, Handler};
 use crate::telemetry::audit::{Audit, NoAudit};
 use crate::telemetry::metrics::Metrics;
@@ -55,8 +55,9 @@ pub struct Proxy {
     surroundings: Surroundings,
 }
 
-/// What a request is served under. It takes all of this once, at its beginning: no request sees two
-/// configurations.
+/// What a request is served under. It takes all of this once, at its beginning: no request sees the
+/// rules, clients and settings of two configurations. The key service is one for all: a key's part in
+/// it changes at once.
 pub struct InForce {
     /// The rooms, with the rules.
     pub cx: Arc<Cx>,
@@ -89,44 +90,52 @@ pub struct Surroundings {
 }
 
 /// The callers by access key id.
-pub struct Callers(HashMap<String, Arc<Caller>>);
+pub struct Callers {
+    by_id: HashMap<String, Arc<Caller>>,
+    /// Those that a certificate may stand for.
+    certified: Vec<Arc<Caller>>,
+}
 
 impl Callers {
     /// The callers of a configuration.
     pub fn new(callers: impl IntoIterator<Item = Caller>) -> Self {
-        let by_id = callers
-            .into_iter()
-            .map(|caller| (caller.client.access_key_id.clone(), Arc::new(caller)));
-        Self(by_id.collect())
+        let callers: Vec<_> = callers.into_iter().map(Arc::new).collect();
+        let has_certificate = |caller: &&Arc<Caller>| caller.client.certificate.is_some();
+        Self {
+            certified: callers.iter().filter(has_certificate).cloned().collect(),
+            by_id: callers
+                .into_iter()
+                .map(|caller| (caller.client.access_key_id.clone(), caller))
+                .collect(),
+        }
+    }
+
+    /// The caller with this access key id.
+    pub fn get(&self, access_key_id: &str) -> Option<&Arc<Caller>> {
+        self.by_id.get(access_key_id)
     }
 
     /// Whose certificate this is: nobody's, if it could be two clients'.
     fn holder(&self, names: &PeerNames) -> Option<&str> {
-        let is_of = |caller: &Caller| match &caller.client.certificate {
-            None => false,
-            Some(CertificateName::SubjectCn(name)) => names.subject_cn.as_ref() == Some(name),
-            Some(CertificateName::Dns(name)) => names.dns.contains(name),
-            Some(CertificateName::Uri(name)) => names.uris.contains(name),
-        };
-        let mut holders = self.0.values().filter(|caller| is_of(caller));
+        let is_of = |caller: &&Arc<Caller>| certificate::is_of(&caller.client, names);
+        let mut holders = self.certified.iter().filter(is_of);
         let only = holders.next().filter(|_| holders.next().is_none());
         only.map(|caller| caller.client.access_key_id.as_str())
     }
 
-    /// Whether somebody here may do less, or is somebody else, than in `other`.
+    /// Whether somebody of `other` is not here any more, or has other rights to keys.
     pub fn revokes(&self, other: &Self) -> bool {
         let is_same = |(id, old): (&String, &Arc<Caller>)| {
-            let new = self.0.get(id);
+            let new = self.get(id);
             new.is_some_and(|new| new.grant() == old.grant())
         };
-        !other.0.iter().all(is_same)
+        !other.by_id.iter().all(is_same)
     }
 }
 
 impl ClientSecrets for Callers {
     fn secret(&self, access_key_id: &str) -> Option<&Secret<String>> {
-        self.0
-            .get(access_key_id)
+        self.get(access_key_id)
             .map(|caller| &caller.client.secret_access_key)
     }
 }
@@ -155,9 +164,9 @@ impl Proxy {
         let started = Instant::now();
         let id = self.surroundings.ids.next();
         let (parts, body) = request.into_parts();
-        // HTTP/2 has a message of its own for this.
-        let leaves = self.surroundings.draining.has_begun() && parts.version < Version::HTTP_2;
-        let closes = leaves || answer::must_close(&parts, &body);
+        // HTTP/2 has a message of its own for a connection that is to end.
+        let may_close = parts.version < Version::HTTP_2;
+        let must_close = answer::must_close(&parts, &body);
         let asked = answer::Asked::of(&parts);
         let in_force = self.in_force();
         let cx = &in_force.cx;
@@ -212,7 +221,7 @@ impl Proxy {
         if let Some(crossing) = crossing {
             Box::pin(crossing.show(cx, response.headers_mut())).await;
         }
-        if closes {
+        if must_close || may_close && self.surroundings.draining.has_begun() {
             answer::close(&mut response);
         }
         closing.answered(response)
@@ -251,7 +260,7 @@ impl Proxy {
             return answer.map(|response| (response, ticket));
         }
         let now = (self.surroundings.clock)();
-        let mut verified = match authenticator.authenticate(parts, &**callers, now) {
+        let verified = match authenticator.authenticate(parts, &**callers, now) {
             Ok(verified) => verified,
             // Whoever fails here is nobody, and has no more than nobody has.
             Err(refused) => {
@@ -259,23 +268,18 @@ impl Proxy {
                 return Err(refused.into());
             }
         };
-        let names = arrival.certificate.clone();
-        let holder = names.and_then(|names| callers.holder(&names).map(str::to_owned));
-        let holder = holder.as_deref();
-        // Not a form: any page can have a browser send one, with the certificate that it holds.
-        if parsed.operation != Operation::PostObject
-            && let Some(holder) = holder
-        {
-            verified = verified.or_of_certificate(holder);
-        }
+        let certificate = arrival.certificate.clone();
+        let names = certificate.as_ref().and_then(|it| it.names(now));
+        let what = (&parsed.operation, &parts.headers);
+        let verified = certificate::identify(verified, names, what, callers);
         let refuse_hoisted = || hoisted::refuse(Query::new(parts.uri.query()));
         let (request, ticket) = if parsed.operation == Operation::PostObject {
             refuse_hoisted()?;
-            Box::pin(self.form_request(in_force, arrival, (&verified, holder), log)).await?
+            Box::pin(self.form_request(in_force, arrival, (&verified, names), log)).await?
         } else {
             let query = Query::new(parts.uri.query());
             let what = (&parsed.operation, &parsed.target, query);
-            let (caller, ticket) = self.admit(in_force, (&verified, holder), what, log)?;
+            let (caller, ticket) = self.admit(in_force, (&verified, names), what, log)?;
             let is_presigned = verified.scheme() == Scheme::Presigned;
             if !is_presigned {
                 refuse_hoisted()?;
@@ -297,21 +301,24 @@ impl Proxy {
         Ok((answer?, ticket))
     }
 
-    /// Who is calling, if that is somebody who may. `holder` is whose certificate the connection has.
+    /// Who is calling, if that is somebody who may. `names` are those of the certificate that the
+    /// connection has.
     fn admit(
         &self,
         in_force: &InForce,
-        (verified, holder): (&Verified, Option<&str>),
+        (verified, names): (&Verified, Option<&PeerNames>),
         (operation, target, query): (&Operation, &Target, Query<'_>),
         log: &mut Account,
     ) -> Result<(Option<Arc<Caller>>, Ticket), Error> {
         let id = verified.caller();
-        let caller = id.and_then(|id| in_force.callers.0.get(id)).cloned();
+        let caller = id.and_then(|id| in_force.callers.get(id)).cloned();
         log.set_client(id);
         log.set_scheme(verified.scheme());
         let ticket = self.limit(in_force, caller.as_deref(), log)?;
-        let requires = |caller: &Arc<Caller>| caller.client.requires_certificate;
-        if caller.as_ref().is_some_and(requires) && holder != id {
+        if let Some(Caller { client, .. }) = caller.as_deref()
+            && client.requires_certificate
+            && !names.is_some_and(|names| certificate::is_of(client, names))
+        {
             return Err(AuthError::CertificateRequired.into());
         }
         access::authorise(&in_force.cx, caller.as_deref(), operation, target, query)?;
@@ -351,7 +358,7 @@ struct Arrival {
     parts: Parts,
     body: Incoming,
     is_tls: bool,
-    certificate: Option<Arc<PeerNames>>,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 fn s3_request(

@@ -1,9 +1,28 @@
-//! Whose certificate a client has shown: the names in it, once TLS has verified it.
+//! Whose certificate a client has shown: the names in it, once TLS has verified it, and as long as it holds.
 //!
 //! Reads just enough DER (X.690) to get to the subject and the subject alternative names of RFC 5280,
 //! sections 4.1 and 4.2.1.6.
 
-use crate::telemetry::certificate::take;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use time::OffsetDateTime;
+
+use super::tls::Greeting;
+use crate::telemetry::certificate::{not_after, take};
+
+/// The certificate that a client has shown at the beginning of a connection.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    names: PeerNames,
+    /// Unix seconds; `None` where it cannot be read.
+    ends: Option<i64>,
+    greeting: Greeting,
+    /// The number of the terms that it was verified under.
+    verified: AtomicU64,
+}
 
 /// The names in a certificate. One that cannot be read has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +33,37 @@ pub struct PeerNames {
     pub dns: Vec<String>,
     /// URIs, as they are.
     pub uris: Vec<String>,
+}
+
+impl ClientCertificate {
+    /// Of a chain, leaf first, that TLS has verified under the terms of that `number`.
+    pub(super) fn new(chain: &[CertificateDer<'_>], greeting: Greeting, number: u64) -> Self {
+        let chain: Vec<_> = chain.iter().map(|it| it.clone().into_owned()).collect();
+        let leaf = chain.first().map_or(&[][..], |leaf| leaf.as_ref());
+        Self {
+            names: PeerNames::of(leaf),
+            ends: not_after(leaf),
+            chain,
+            greeting,
+            verified: AtomicU64::new(number),
+        }
+    }
+
+    /// Whose it is, as long as it holds: connections live longer than certificates, and than the
+    /// authorities of a listener.
+    pub fn names(&self, now: OffsetDateTime) -> Option<&PeerNames> {
+        let now = now.unix_timestamp();
+        if self.ends.is_none_or(|ends| ends < now) {
+            return None;
+        }
+        if self.greeting.number() != self.verified.load(Ordering::Relaxed) {
+            let now = Duration::from_secs(u64::try_from(now).ok()?);
+            let now = UnixTime::since_unix_epoch(now);
+            let number = self.greeting.verify(&self.chain, now)?;
+            self.verified.store(number, Ordering::Relaxed);
+        }
+        Some(&self.names)
+    }
 }
 
 impl PeerNames {

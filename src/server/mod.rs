@@ -34,7 +34,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::listen::Listen;
 use crate::telemetry::metrics::connections::{Connections, Open, Refused};
-use certificate::PeerNames;
+use certificate::ClientCertificate;
 use io::Guarded;
 use pace::{Overdue, Pace};
 use tls::Greeting;
@@ -58,7 +58,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Where a request came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// The other end.
     pub peer: SocketAddr,
@@ -66,8 +66,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// Whether it is encrypted.
     pub is_tls: bool,
-    /// The names in the certificate that the client has shown, which is one of `listen.tls.client_ca`.
-    pub certificate: Option<Arc<PeerNames>>,
+    /// What the client has shown, which is of an authority in `listen.tls.client_ca`.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Limits of a listener.
@@ -257,7 +257,14 @@ impl<H: Handler> Server<H> {
         let peer = connection.peer;
         let written = stream.written();
         let ended = if let Some(greeting) = &self.tls {
+            // In this order: terms that come in between have the certificate looked at again.
+            let number = greeting.number();
             let handshake = greeting.acceptor().accept(stream);
+            let shown = |stream: &TlsStream<Guarded>| {
+                let chain = stream.get_ref().1.peer_certificates()?;
+                let certificate = ClientCertificate::new(chain, greeting.clone(), number);
+                Some(Arc::new(certificate))
+            };
             match tokio::time::timeout(self.limits.tls_handshake_timeout, handshake).await {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
                     connection.certificate = shown(&stream);
@@ -339,12 +346,6 @@ impl<H: Handler> Server<H> {
     ) -> Result<Response<H::Body>, std::convert::Infallible> {
         Ok(self.handler.handle(request, connection).await)
     }
-}
-
-/// The names in the client's certificate, if it has shown one.
-fn shown(stream: &TlsStream<Guarded>) -> Option<Arc<PeerNames>> {
-    let chain = stream.get_ref().1.peer_certificates()?;
-    chain.first().map(|leaf| Arc::new(PeerNames::of(leaf)))
 }
 
 /// A byte stream hyper can serve on.

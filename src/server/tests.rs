@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
+use crate::server::tls::Terms;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::connections::Listener;
 
@@ -134,21 +134,17 @@ struct Running {
     metrics: Metrics,
 }
 
-async fn start(tls: Option<Arc<ServerConfig>>, limits: Limits) -> Running {
+async fn start(tls: Option<Terms>, limits: Limits) -> Running {
     start_with(tls, limits, Arc::new(Script::default())).await
 }
 
-async fn start_with<H: Handler>(
-    tls: Option<Arc<ServerConfig>>,
-    limits: Limits,
-    handler: Arc<H>,
-) -> Running {
+async fn start_with<H: Handler>(tls: Option<Terms>, limits: Limits, handler: Arc<H>) -> Running {
     let runtime = Handle::current();
     start_on(tls, limits, vec![Worker { runtime, handler }]).await
 }
 
 async fn start_on<H: Handler>(
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Terms>,
     limits: Limits,
     workers: Vec<Worker<H>>,
 ) -> Running {

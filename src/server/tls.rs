@@ -7,33 +7,64 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::listen::{ClientCertificates, TlsFiles};
 
-/// What a listener greets new connections with. It can be replaced while it serves: connections
-/// that are there stay as they are, and no session of before is resumed.
+/// What connections are greeted with: our certificate, and whose certificates clients may show.
 #[derive(Clone, Debug)]
-pub struct Greeting(Arc<ArcSwap<ServerConfig>>);
+pub struct Terms {
+    config: Arc<ServerConfig>,
+    /// Nobody's where `None`.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// The terms of a listener. They can be replaced while it serves: connections that are there stay as
+/// they are, and no session of before is resumed.
+#[derive(Clone, Debug)]
+pub struct Greeting(Arc<ArcSwap<Numbered>>);
+
+#[derive(Debug)]
+struct Numbered {
+    terms: Terms,
+    number: u64,
+}
 
 impl Greeting {
-    /// Greets new connections with something else.
-    pub fn replace(&self, config: Arc<ServerConfig>) {
-        self.0.store(config);
+    /// Greets new connections on other terms.
+    pub fn replace(&self, terms: Terms) {
+        let number = self.number() + 1;
+        self.0.store(Arc::new(Numbered { terms, number }));
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+        TlsAcceptor::from(Arc::clone(&self.0.load().terms.config))
+    }
+
+    /// Which of the terms that there have been these are.
+    pub(super) fn number(&self) -> u64 {
+        self.0.load().number
+    }
+
+    /// Whether a client's certificate, leaf first, is one that the terms of now let in; the number of
+    /// these terms.
+    pub(super) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Option<u64> {
+        let current = self.0.load();
+        let (leaf, rest) = chain.split_first()?;
+        let clients = current.terms.clients.as_ref()?;
+        clients.verify_client_cert(leaf, rest, now).ok()?;
+        Some(current.number)
     }
 }
 
-impl From<Arc<ServerConfig>> for Greeting {
-    fn from(config: Arc<ServerConfig>) -> Self {
-        Self(Arc::new(ArcSwap::new(config)))
+impl From<Terms> for Greeting {
+    fn from(terms: Terms) -> Self {
+        let first = Numbered { terms, number: 0 };
+        Self(Arc::new(ArcSwap::from_pointee(first)))
     }
 }
 
@@ -84,7 +115,7 @@ pub enum TlsError {
 /// Clients are asked for certificates where `files` say so.
 ///
 /// TLS 1.2 and 1.3; HTTP/1.1, as S3 itself speaks, and HTTP/2 for clients that offer nothing else.
-pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn terms(files: &TlsFiles) -> Result<Terms, TlsError> {
     let TlsFiles {
         certificate,
         private_key,
@@ -105,14 +136,22 @@ pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(invalid)?;
-    let builder = match clients {
-        Some(clients) => builder.with_client_cert_verifier(verifier(clients, provider)?),
+    let clients = clients.as_ref().map(|clients| verifier(clients, provider));
+    let clients = clients.transpose()?;
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key).map_err(invalid)?;
+    if clients.is_some() {
+        // A session that is resumed brings its certificate along, and nobody looks at that again.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     // The server's order decides.
     config.alpn_protocols = vec![HTTP1.to_vec(), HTTP2.to_vec()];
-    Ok(Arc::new(config))
+    let config = Arc::new(config);
+    Ok(Terms { config, clients })
 }
 
 /// Lets in who has a certificate of these authorities, and others where none is required.

@@ -28,7 +28,7 @@ use process::Process;
 use register::{counter, counters, gauge, gauges, histograms};
 use table::{
     AUDIT_FAILURES, AUTH_FAILURES, BUILD_INFO, BYTES, CERTIFICATE_NOT_AFTER, CHUNK_MEMORY,
-    CHUNK_MEMORY_MAX, CONFIG_RELOADS, CONFIG_STALE, CONNECTIONS, CONNECTIONS_MAX,
+    CHUNK_MEMORY_MAX, CONFIG_RELOADS, CONFIG_STALE, CONFIG_WAITING, CONNECTIONS, CONNECTIONS_MAX,
     CONNECTIONS_REFUSED, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES, KEY_BREAKERS_OPEN,
     KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE, KEY_REQUESTS,
     KEY_SECONDS, KEYRING_FAILURES, LIMITED_REQUESTS, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
@@ -70,6 +70,7 @@ pub struct Metrics {
     certificates: IntGaugeVec,
     config_reloads: IntCounterVec,
     config_stale: IntGauge,
+    config_waiting: IntGauge,
 }
 
 /// Values by the label that tells them apart.
@@ -132,6 +133,7 @@ impl Metrics {
             certificates: gauges(registry, &CERTIFICATE_NOT_AFTER)?,
             config_reloads: counters(registry, &CONFIG_RELOADS)?,
             config_stale: gauge(registry, &CONFIG_STALE)?,
+            config_waiting: gauge(registry, &CONFIG_WAITING)?,
             registry: registry.clone(),
         };
         metrics.begin();
@@ -356,11 +358,15 @@ impl Metrics {
     }
 
     /// When a certificate in use ends, in unix time: told at start and whenever another one is
-    /// taken over.
-    pub fn certificate_not_after(&self, certificate: Certificate, unix_seconds: i64) {
-        self.certificates
-            .with_label_values(&[certificate.name()])
-            .set(unix_seconds);
+    /// taken over. `None` where there is none, or its end cannot be read.
+    pub fn certificate_not_after(&self, certificate: Certificate, unix_seconds: Option<i64>) {
+        let labels = [certificate.name()];
+        if let Some(ends) = unix_seconds {
+            self.certificates.with_label_values(&labels).set(ends);
+        } else {
+            // Fails where there was none before.
+            let _ = self.certificates.remove_label_values(&labels);
+        }
     }
 
     /// Changed files were taken over, all of them, or what was read before stays in use.
@@ -372,6 +378,12 @@ impl Metrics {
         let outcome = if ok { good } else { bad };
         self.config_reloads.with_label_values(&[outcome]).inc();
         self.config_stale.set(i64::from(!ok));
+    }
+
+    /// How many keys of the configuration say something else than what is in use, until a restart.
+    pub fn config_waiting(&self, keys: usize) {
+        self.config_waiting
+            .set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 }
 

@@ -14,14 +14,14 @@ use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::log::{Log, LogFormat};
+use crate::config::log::{FilterError, Log, LogFormat, parse_filter};
 
 /// Logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is not one: the operator's to repair. Checked configurations have none such.
     #[error("log filter: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] FilterError),
     /// Logging was set up before in this process: our bug.
     #[error("logging is set up already")]
     Twice(#[from] tracing::dispatcher::SetGlobalDefaultError),
@@ -60,7 +60,7 @@ struct Control {
 
 impl Control {
     fn set(&self, filter: &str) -> Result<(), LogError> {
-        let parsed = EnvFilter::builder().parse(filter)?;
+        let parsed = parse_filter(filter)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if !(self.replace)(parsed) {
             return Err(LogError::Foreign);
@@ -87,7 +87,7 @@ fn controlled<W>(log: &Log, writer: W) -> Result<(Dispatch, Control), LogError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&log.filter)?;
+    let filter = parse_filter(&log.filter)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer);

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::client::WantsClientCert;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use thiserror::Error;
@@ -161,7 +161,14 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustE
     };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| {
+            failed(if let pem::Error::Io(error) = error {
+                error.to_string()
+            } else {
+                // Its own text may quote the file, which may hold a key as well.
+                "not valid PEM".to_owned()
+            })
+        })?;
     if certificates.is_empty() {
         return Err(failed("no certificate in it".to_owned()));
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
-use rustls::ServerConfig;
 
 use super::profile::Profiles;
 use super::templates;
 use crate::config::listen::TlsFiles;
-use crate::server::tls::{Greeting, TlsError, server_config};
+use crate::server::tls::{Greeting, Terms, TlsError, terms};
 use crate::server::wake::{Hangup, every};
 
 /// The files as they were when they were last taken up.
@@ -27,20 +26,20 @@ pub struct Certificate {
 
 impl Certificate {
     /// Reads the files for the first time.
-    pub fn load(files: TlsFiles) -> Result<(Self, Arc<ServerConfig>), TlsError> {
+    pub fn load(files: TlsFiles) -> Result<(Self, Terms), TlsError> {
         // In this order: what changes in between has another digest the next time.
         let digest = digest_of(&files)?;
-        let config = server_config(&files)?;
+        let config = terms(&files)?;
         Ok((Self { files, digest }, config))
     }
 
     /// What to greet connections with from now on, if the files have changed.
-    fn changed(&mut self) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    fn changed(&mut self) -> Result<Option<Terms>, TlsError> {
         let digest = digest_of(&self.files)?;
         if digest == self.digest {
             return Ok(None);
         }
-        let config = server_config(&self.files)?;
+        let config = terms(&self.files)?;
         self.digest = digest;
         Ok(Some(config))
     }

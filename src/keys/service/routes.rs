@@ -167,6 +167,11 @@ impl Table {
         self.names.get(name).cloned()
     }
 
+    /// The keys that new objects need: the default and the managed one.
+    pub(super) fn for_new_objects(&self) -> impl Iterator<Item = &KeyId> {
+        self.default.iter().chain(&self.managed)
+    }
+
     /// The managed key and those that were.
     pub(super) fn managed_keys(&self) -> Vec<KeyId> {
         let former = self.former_managed.iter();

@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::config::listen::TlsFiles;
-use crate::server::tls;
+use crate::server::tls::{self, Terms};
 
 struct Certified {
     folder: tempfile::TempDir,
@@ -32,9 +32,9 @@ fn certified() -> Certified {
 }
 
 impl Certified {
-    fn server(&self) -> Arc<ServerConfig> {
+    fn server(&self) -> Terms {
         let at = |name| self.folder.path().join(name);
-        tls::server_config(&TlsFiles {
+        tls::terms(&TlsFiles {
             certificate: at("tls.crt"),
             private_key: at("tls.key"),
             clients: None,
@@ -275,7 +275,7 @@ fn unusable_certificates_and_keys_are_named() {
     std::fs::write(at("empty"), "").unwrap();
     std::fs::write(at("torn"), "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n").unwrap();
     let refuse = |certificate: &str, key: &str| {
-        let error = tls::server_config(&TlsFiles {
+        let error = tls::terms(&TlsFiles {
             certificate: at(certificate),
             private_key: at(key),
             clients: None,

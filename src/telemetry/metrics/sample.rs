@@ -255,7 +255,7 @@ mod tests {
         let metrics = Metrics::new(&Registry::new(), []).unwrap();
         let _open = metrics.connections(Listener::S3, 9).opened();
         let _running = metrics.start_request();
-        metrics.certificate_not_after(Certificate::Listen, 1_900_000_000);
+        metrics.certificate_not_after(Certificate::Listen, Some(1_900_000_000));
         metrics.integrity_failure("body");
         let now = metrics.gauges();
         assert_eq!((now.connections["s3"], now.connections_max["s3"]), (1, 9));

@@ -38,7 +38,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 36] = [
+pub const ALL: [Description; 37] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -68,6 +68,7 @@ pub const ALL: [Description; 36] = [
     CERTIFICATE_NOT_AFTER,
     CONFIG_RELOADS,
     CONFIG_STALE,
+    CONFIG_WAITING,
     BUILD_INFO,
     process::CPU_SECONDS,
     process::RESIDENT_MEMORY,
@@ -316,6 +317,14 @@ pub(super) const CONFIG_STALE: Description = Description {
     help: "1 while a changed file could not be taken over, and what was read before is in use",
     labels: &[],
     unit: "1",
+    stability: Stability::Stable,
+};
+pub(super) const CONFIG_WAITING: Description = Description {
+    name: "s3seal_config_waiting",
+    kind: Kind::Gauge,
+    help: "Keys of the configuration whose changed values wait for a restart",
+    labels: &[],
+    unit: "keys",
     stability: Stability::Stable,
 };
 pub(super) const BUILD_INFO: Description = Description {

@@ -36,7 +36,7 @@ fn used() -> Metrics {
     metrics.connections(Listener::S3, 1024);
     metrics.limited(Limited::Bandwidth);
     metrics.chunk_memory(ChunkMemory::Seal, 1 << 20, 1 << 30);
-    metrics.certificate_not_after(Certificate::Listen, 1_900_000_000);
+    metrics.certificate_not_after(Certificate::Listen, Some(1_900_000_000));
     metrics.config_reloaded(true);
     metrics.config_reloaded(false);
     metrics

@@ -1,14 +1,15 @@
 //! The certificate of the listener changes under connections that stay.
 
+use std::io;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use s3seal::upstream::client::tls_config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-
-use std::sync::Arc;
-
-use rustls::pki_types::ServerName;
-use s3seal::upstream::client::tls_config;
 
 use super::{is_stale, reloads};
 use crate::support::upstream::Embedded;
@@ -16,24 +17,42 @@ use crate::support::{Options, Proxy};
 
 async fn connect(proxy: &Proxy) -> TlsStream<TcpStream> {
     let tls = tls_config(Some(&proxy.certificate()), true).unwrap();
-    let stream = TcpStream::connect(proxy.address).await.unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let connecting = TlsConnector::from(Arc::new(tls)).connect(name, stream);
-    connecting.await.unwrap()
+    connect_by(proxy, &Arc::new(tls)).await.unwrap()
 }
 
-/// An unsigned request, which is refused: that will do.
-async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
+/// One connection.
+pub(super) async fn connect_by(
+    proxy: &Proxy,
+    tls: &Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(proxy.address).await?;
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    TlsConnector::from(Arc::clone(tls))
+        .connect(name, stream)
+        .await
+}
+
+/// The answer to an unsigned request for an object.
+pub(super) async fn ask(stream: &mut TlsStream<TcpStream>) -> String {
     let request = "GET /bucket/a HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let mut buffer = [0; 4096];
-    while !answer.contains("</Error>") {
+    while !is_whole(&answer) {
         let len = stream.read(&mut buffer).await.unwrap();
         assert!(len > 0, "closed after {answer:?}");
         answer += std::str::from_utf8(&buffer[..len]).unwrap();
     }
     answer
+}
+
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let mut lines = head.lines();
+    let len = lines.find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= len.unwrap().parse().unwrap()
 }
 
 fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
@@ -54,11 +73,9 @@ async fn the_certificate_changes_and_connections_stay() {
 
     // A certificate whose key is not there yet is no pair.
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let old_certificate = std::fs::read(proxy.certificate()).unwrap();
     proxy.write("tls.crt", &made.cert.pem());
     reloads(&proxy, 0, 1).await;
     assert!(is_stale(&proxy.metrics().await));
-    std::fs::write(proxy.certificate().with_extension("old"), &old_certificate).unwrap();
 
     let pem = made.signing_key.serialize_pem();
     proxy.write("tls.key", &pem[..pem.len() / 2]);

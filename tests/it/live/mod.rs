@@ -7,6 +7,8 @@ mod rolling;
 use std::path::Path;
 use std::time::Duration;
 
+use s3seal::keys::local::{Change, WhenMissing, update};
+
 use crate::support::client::{Client, Identity};
 use crate::support::upstream::Embedded;
 use crate::support::{Options, Proxy};
@@ -208,11 +210,6 @@ async fn what_needs_a_restart_waits() {
     let client = proxy.client();
     assert_eq!(client.put("/bucket/a", "text").await.status, 200);
     proxy.configure(|text| {
-        let text = text.replace(
-            "endpoint = \"http://127.0.0.1:",
-            "endpoint = \"http://127.0.0.3:",
-        );
-        let text = text.replace("upstream-secret-of-the-tests", "wrong");
         let text = text.replace("[admin]", "max_connections = 1\n[admin]");
         let secret = OTHER.secret;
         text + &with_other("x").replace("{ file = \"x\" }", &format!("\"{secret}\""))
@@ -223,13 +220,60 @@ async fn what_needs_a_restart_waits() {
     let metrics = proxy.metrics().await;
     assert!(metrics.contains("s3seal_connections_max{listener=\"s3\"} 4096"));
     assert!(!is_stale(&metrics));
+    proxy.wait_for_metric("s3seal_config_waiting 1").await;
     // The status page shows what is in force.
     let status = proxy.status().await;
     let configuration = &status["configuration"];
-    let endpoint = configuration["upstream"]["endpoint"].as_str().unwrap();
-    assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
     let clients = configuration["clients"].as_array().unwrap();
     assert!(clients.contains(&OTHER.id.into()), "{clients:?}");
+}
+
+/// Rules and credentials are written for one place: with another one, all of it waits.
+#[tokio::test]
+async fn a_configuration_for_another_upstream_waits_as_a_whole() {
+    let (upstream, proxy) = start("").await;
+    let client = proxy.client();
+    assert_eq!(client.put("/bucket/a", "text").await.status, 200);
+    let here = "endpoint = \"http://127.0.0.1:";
+    let elsewhere = "endpoint = \"http://127.0.0.3:";
+    proxy.configure(|text| {
+        let text = text.replace(here, elsewhere);
+        let text = text.replace("upstream-secret-of-the-tests", "wrong");
+        text.replace("encryption = \"named-key\"", "encryption = \"off\"")
+    });
+    reloads(&proxy, 0, 1).await;
+    assert!(is_stale(&proxy.metrics().await));
+    assert_eq!(client.put("/bucket/b", "plain").await.status, 200);
+    assert_ne!(std::fs::read(upstream.file("b")).unwrap(), b"plain");
+    proxy.configure(|text| {
+        text.replace(elsewhere, here)
+            .replace("\"wrong\"", "\"upstream-secret-of-the-tests\"")
+    });
+    reloads(&proxy, 1, 1).await;
+    assert!(!is_stale(&proxy.metrics().await));
+    assert_eq!(client.put("/bucket/c", "plain").await.status, 200);
+    assert_eq!(std::fs::read(upstream.file("c")).unwrap(), b"plain");
+}
+
+/// A default that cannot be used would fail every write, and the next start.
+#[tokio::test]
+async fn a_disabled_key_does_not_become_the_default() {
+    let (_upstream, proxy) = start("").await;
+    let client = proxy.client();
+    update(&proxy.keyring(), WhenMissing::Refuse, |keyring| {
+        keyring.change("tenant", None, Change::Disable)
+    })
+    .unwrap();
+    let to_tenant = |text: String| text.replace("default = \"default\"", "default = \"tenant\"");
+    proxy.configure(to_tenant);
+    reloads(&proxy, 0, 1).await;
+    assert_eq!(client.put("/bucket/a", "text").await.status, 200);
+    update(&proxy.keyring(), WhenMissing::Refuse, |keyring| {
+        keyring.change("tenant", None, Change::Enable { force: false })
+    })
+    .unwrap();
+    reloads(&proxy, 1, 1).await;
+    assert_eq!(client.put("/bucket/a", "text").await.status, 200);
 }
 
 #[tokio::test]

@@ -1,7 +1,17 @@
 //! Clients that show certificates, and what that makes of their requests.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use rustls::{ClientConfig, HandshakeKind};
 use s3seal::config::upstream::ClientPair;
+use s3seal::upstream::client::tls_config_of;
+use time::OffsetDateTime;
+
+use super::certificates::{ask, connect_by};
 
 use super::{OTHER, reloads};
 use crate::support::client::Client;
@@ -18,7 +28,17 @@ fn authority() -> Authority {
 
 /// A certificate of a client, in files of the proxy's folder.
 fn issue(proxy: &Proxy, by: &Authority, common_name: &str, dns: &str) -> ClientPair {
+    issue_until(proxy, by, (common_name, dns), date_time_ymd(2100, 1, 1))
+}
+
+fn issue_until(
+    proxy: &Proxy,
+    by: &Authority,
+    (common_name, dns): (&str, &str),
+    ends: OffsetDateTime,
+) -> ClientPair {
     let mut parameters = CertificateParams::new(vec![dns.to_owned()]).unwrap();
+    parameters.not_after = ends;
     parameters
         .distinguished_name
         .push(DnType::CommonName, common_name);
@@ -128,4 +148,121 @@ async fn a_required_certificate_is_required_of_everybody() {
     assert!(client.draft("GET", "/bucket/a").try_send().await.is_err());
     let shown = client.showing(&issue(&proxy, &authority, "stranger", "x"));
     assert_eq!(shown.get("/bucket/a").await.code(), "NoSuchKey");
+}
+
+/// How a client connects that shows this certificate.
+fn showing(proxy: &Proxy, pair: &ClientPair) -> Arc<ClientConfig> {
+    Arc::new(tls_config_of(Some(&proxy.certificate()), Some(pair), true).unwrap())
+}
+
+/// A browser shows the certificate that it holds to whatever page asks.
+#[tokio::test]
+async fn no_page_speaks_for_a_certificate() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    let app = proxy.tls_client();
+    assert_eq!(app.put("/bucket/a", "text").await.status, 200);
+    let shown = app.showing(&issue(&proxy, &authority, "app", "x"));
+    for (name, value) in [
+        ("origin", "https://page.example"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let get = shown.unsigned("GET", "/bucket/a").header(name, value);
+        assert_eq!(get.send().await.code(), "AccessDenied", "{name}");
+        let document = "<Delete><Object><Key>a</Key></Object></Delete>";
+        let delete = shown.unsigned("POST", "/bucket?delete").body(document);
+        let delete = delete
+            .header(name, value)
+            .header("content-type", "text/plain");
+        assert_eq!(delete.send().await.code(), "AccessDenied", "{name}");
+    }
+    let get = shown.unsigned("GET", "/bucket/a").send().await;
+    assert_eq!(get.body, "text");
+}
+
+#[tokio::test]
+async fn a_certificate_ends_on_a_connection_that_does_not() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    assert_eq!(
+        proxy.tls_client().put("/bucket/a", "text").await.status,
+        200
+    );
+    let ends = OffsetDateTime::now_utc() + Duration::from_secs(4);
+    let pair = issue_until(&proxy, &authority, ("app", "x"), ends);
+    let tls = showing(&proxy, &pair);
+    let mut open = connect_by(&proxy, &tls).await.unwrap();
+    assert!(ask(&mut open).await.ends_with("text"));
+    while OffsetDateTime::now_utc() < ends + Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(ask(&mut open).await.contains("<Code>AccessDenied</Code>"));
+    // What was once let in is not let in again.
+    if let Ok(mut again) = connect_by(&proxy, &tls).await {
+        assert_eq!(
+            again.get_ref().1.handshake_kind(),
+            Some(HandshakeKind::Full)
+        );
+        let request = b"GET /bucket/a HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut again, request).await;
+        let mut answer = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut again, &mut answer).await;
+        assert!(read.is_err(), "{:?}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[tokio::test]
+async fn an_authority_ends_on_connections_that_do_not() {
+    let (old, new) = (authority(), authority());
+    let (_upstream, proxy) = start("optional", &old).await;
+    assert_eq!(
+        proxy.tls_client().put("/bucket/a", "text").await.status,
+        200
+    );
+    let mut open = connect_by(&proxy, &showing(&proxy, &issue(&proxy, &old, "app", "x")))
+        .await
+        .unwrap();
+    assert!(ask(&mut open).await.ends_with("text"));
+    // One more authority changes nothing for the clients of the first.
+    proxy.write("ca.pem", &(old.pem() + &new.pem()));
+    reloads(&proxy, 2, 0).await;
+    assert!(ask(&mut open).await.ends_with("text"));
+    proxy.write("ca.pem", &new.pem());
+    reloads(&proxy, 3, 0).await;
+    assert!(ask(&mut open).await.contains("<Code>AccessDenied</Code>"));
+    let fresh = showing(&proxy, &issue(&proxy, &new, "app", "y"));
+    let mut fresh = connect_by(&proxy, &fresh).await.unwrap();
+    assert!(ask(&mut fresh).await.ends_with("text"));
+}
+
+/// A session that is resumed would bring its certificate along.
+#[tokio::test]
+async fn no_session_with_a_certificate_is_resumed() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    let tls = showing(&proxy, &issue(&proxy, &authority, "app", "x"));
+    for _ in 0..3 {
+        let mut stream = connect_by(&proxy, &tls).await.unwrap();
+        ask(&mut stream).await;
+        let kind = stream.get_ref().1.handshake_kind();
+        assert_eq!(kind, Some(HandshakeKind::Full));
+    }
+}
+
+#[tokio::test]
+async fn presigned_requests_are_held_to_the_certificate() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    assert_eq!(
+        proxy.tls_client().put("/bucket/a", "text").await.status,
+        200
+    );
+    let other = Client::over_tls(proxy.address, OTHER, &proxy.certificate());
+    let get = |client: &Client| {
+        let draft = client.draft("GET", "/bucket/a");
+        draft.presign(Duration::from_mins(5)).send()
+    };
+    assert_eq!(get(&other).await.code(), "AccessDenied");
+    let own = issue(&proxy, &authority, "y", "other.example");
+    assert_eq!(get(&other.showing(&own)).await.body, "text");
 }

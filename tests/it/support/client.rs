@@ -96,7 +96,10 @@ impl Client {
     /// A client that keeps connections and uses them again.
     pub fn keeping(mut self) -> Self {
         let tls = tls_config(self.certificate.as_deref(), false).unwrap();
-        self.http = HttpClient::builder(TokioExecutor::new()).build(connector(tls));
+        self.http = HttpClient::builder(TokioExecutor::new())
+            // A connection that ends under a request is what tests look for.
+            .retry_canceled_requests(false)
+            .build(connector(tls));
         self
     }
 
