@@ -134,9 +134,9 @@ def mounts_what_is_there(manifests, values):
 
 @check
 def leaves_time_to_drain(manifests, values):
-    """The kubelet counts from before preStop."""
-    drains = {name: tomllib.loads(text)["listen"]["drain_seconds"]
-              for name, text in configurations(manifests)}
+    """The kubelet counts from before preStop and SIGTERM."""
+    listeners = {name: tomllib.loads(text)["listen"] for name, text in configurations(manifests)}
+    drains = {name: listen["drain_seconds"] + listen.get("drain_notice_seconds", 0) for name, listen in listeners.items()}
     for deployment in of_kind(manifests, "Deployment"):
         spec = deployment["spec"]["template"]["spec"]
         slept = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {})

@@ -16,6 +16,7 @@
 {{- define "s3seal.gatewayConfig" -}}
 [listen]
 address = "{{ include "s3seal.anyAddress" . }}:9000"
+drain_notice_seconds = {{ int .Values.listen.drainNoticeSeconds }}
 drain_seconds = {{ int .Values.listen.drainSeconds }}
 {{- with .Values.listen.domains }}
 domains = {{ toJson . }}
