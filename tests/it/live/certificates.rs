@@ -61,7 +61,7 @@ fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_certificate_changes_and_connections_stay() {
+async fn p142_the_certificate_changes_and_connections_stay() {
     let upstream = Embedded::start().await;
     let options = Options {
         tls: true,

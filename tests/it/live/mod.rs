@@ -46,7 +46,7 @@ fn is_stale(metrics: &str) -> bool {
 }
 
 #[tokio::test]
-async fn clients_come_and_go_with_their_secrets() {
+async fn p140_clients_come_and_go_with_their_secrets() {
     let (_upstream, proxy) = start("").await;
     let app = proxy.client();
     assert_eq!(app.put("/bucket/a", "text").await.status, 200);
@@ -76,7 +76,7 @@ async fn clients_come_and_go_with_their_secrets() {
 
 /// What a client had unwrapped does not stay after it.
 #[tokio::test]
-async fn with_a_client_go_its_unwrapped_keys() {
+async fn p140_with_a_client_go_its_unwrapped_keys() {
     let (_upstream, proxy) = start(&format!(
         "[[clients]]\naccess_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
         OTHER.id, OTHER.secret
@@ -92,7 +92,7 @@ async fn with_a_client_go_its_unwrapped_keys() {
 }
 
 #[tokio::test]
-async fn rules_and_default_keys_change() {
+async fn p140_rules_and_default_keys_change() {
     let (upstream, proxy) = start("").await;
     let client = proxy.client();
     assert_eq!(client.put("/bucket/sealed", "text").await.status, 200);
@@ -130,7 +130,7 @@ async fn rules_and_default_keys_change() {
 
 /// A bad file changes nothing, and says so until it is repaired, by whichever file.
 #[tokio::test]
-async fn broken_files_change_nothing() {
+async fn p141_broken_files_change_nothing() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     assert_eq!(client.put("/bucket/a", "text").await.status, 200);
@@ -157,7 +157,7 @@ async fn broken_files_change_nothing() {
 
 /// The first half of a configuration can be a whole one that says something else.
 #[tokio::test]
-async fn a_file_is_read_when_nobody_writes_it_any_more() {
+async fn p141_a_file_is_read_when_nobody_writes_it_any_more() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     let id = OTHER.id;
@@ -181,7 +181,7 @@ async fn a_file_is_read_when_nobody_writes_it_any_more() {
 
 /// Kubernetes mounts secrets and config maps as links into a folder that is replaced as a whole.
 #[tokio::test]
-async fn links_are_followed_to_what_they_lead_to() {
+async fn p140_links_are_followed_to_what_they_lead_to() {
     let (_upstream, proxy) = start("").await;
     let folder = proxy.config().parent().unwrap().to_owned();
     let publish = |version: &str, secret: &str| {
@@ -205,7 +205,7 @@ async fn links_are_followed_to_what_they_lead_to() {
 
 /// The rest is taken over; what cannot be stays as it was.
 #[tokio::test]
-async fn what_needs_a_restart_waits() {
+async fn p141_what_needs_a_restart_waits() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     assert_eq!(client.put("/bucket/a", "text").await.status, 200);
@@ -230,7 +230,7 @@ async fn what_needs_a_restart_waits() {
 
 /// Rules and credentials are written for one place: with another one, all of it waits.
 #[tokio::test]
-async fn a_configuration_for_another_upstream_waits_as_a_whole() {
+async fn p141_a_configuration_for_another_upstream_waits_as_a_whole() {
     let (upstream, proxy) = start("").await;
     let client = proxy.client();
     assert_eq!(client.put("/bucket/a", "text").await.status, 200);
@@ -257,7 +257,7 @@ async fn a_configuration_for_another_upstream_waits_as_a_whole() {
 
 /// A default that cannot be used would fail every write, and the next start.
 #[tokio::test]
-async fn a_disabled_key_does_not_become_the_default() {
+async fn p141_a_disabled_key_does_not_become_the_default() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     update(&proxy.keyring(), WhenMissing::Refuse, |keyring| {
@@ -277,7 +277,7 @@ async fn a_disabled_key_does_not_become_the_default() {
 }
 
 #[tokio::test]
-async fn limits_change() {
+async fn p140_limits_change() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     let anonymous = async || client.unsigned("GET", "/bucket/a").send().await.status;
@@ -299,7 +299,7 @@ async fn limits_change() {
 
 /// The proxy's own credentials are among what changes.
 #[tokio::test]
-async fn upstream_credentials_change() {
+async fn p140_upstream_credentials_change() {
     let (_upstream, proxy) = start("").await;
     let client = proxy.client();
     assert_eq!(client.put("/bucket/a", "text").await.status, 200);

@@ -82,7 +82,7 @@ async fn start(demand: &str, authority: &Authority) -> (Embedded, Proxy) {
 }
 
 #[tokio::test]
-async fn a_certificate_stands_for_a_client() {
+async fn p143_a_certificate_stands_for_a_client() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     let app = proxy.tls_client();
@@ -122,7 +122,7 @@ async fn a_certificate_stands_for_a_client() {
 }
 
 #[tokio::test]
-async fn a_client_may_be_held_to_its_certificate() {
+async fn p144_a_client_may_be_held_to_its_certificate() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     assert_eq!(
@@ -141,7 +141,7 @@ async fn a_client_may_be_held_to_its_certificate() {
 }
 
 #[tokio::test]
-async fn a_required_certificate_is_required_of_everybody() {
+async fn p144_a_required_certificate_is_required_of_everybody() {
     let authority = authority();
     let (_upstream, proxy) = start("required", &authority).await;
     let client = proxy.tls_client();
@@ -157,7 +157,7 @@ fn showing(proxy: &Proxy, pair: &ClientPair) -> Arc<ClientConfig> {
 
 /// A browser shows the certificate that it holds to whatever page asks.
 #[tokio::test]
-async fn no_page_speaks_for_a_certificate() {
+async fn p143_no_page_speaks_for_a_certificate() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     let app = proxy.tls_client();
@@ -181,7 +181,7 @@ async fn no_page_speaks_for_a_certificate() {
 }
 
 #[tokio::test]
-async fn a_certificate_ends_on_a_connection_that_does_not() {
+async fn p145_a_certificate_ends_on_a_connection_that_does_not() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     assert_eq!(
@@ -212,7 +212,7 @@ async fn a_certificate_ends_on_a_connection_that_does_not() {
 }
 
 #[tokio::test]
-async fn an_authority_ends_on_connections_that_do_not() {
+async fn p145_an_authority_ends_on_connections_that_do_not() {
     let (old, new) = (authority(), authority());
     let (_upstream, proxy) = start("optional", &old).await;
     assert_eq!(
@@ -237,7 +237,7 @@ async fn an_authority_ends_on_connections_that_do_not() {
 
 /// A session that is resumed would bring its certificate along.
 #[tokio::test]
-async fn no_session_with_a_certificate_is_resumed() {
+async fn p145_no_session_with_a_certificate_is_resumed() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     let tls = showing(&proxy, &issue(&proxy, &authority, "app", "x"));
@@ -250,7 +250,7 @@ async fn no_session_with_a_certificate_is_resumed() {
 }
 
 #[tokio::test]
-async fn presigned_requests_are_held_to_the_certificate() {
+async fn p144_presigned_requests_are_held_to_the_certificate() {
     let authority = authority();
     let (_upstream, proxy) = start("optional", &authority).await;
     assert_eq!(

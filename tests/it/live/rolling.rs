@@ -141,7 +141,7 @@ async fn load(client: &Client, is_over: &Arc<AtomicUsize>) -> (usize, Vec<String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_fails_no_request() {
+async fn p146_a_rolling_restart_fails_no_request() {
     let upstream = Embedded::start().await;
     let options = || Options {
         listen: "drain_notice_seconds = 1".to_owned(),
@@ -181,7 +181,7 @@ async fn a_rolling_restart_fails_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotated_keys_and_certificates_fail_no_request() {
+async fn p142_rotated_keys_and_certificates_fail_no_request() {
     let upstream = Embedded::start().await;
     let options = Options {
         tls: true,
