@@ -188,7 +188,7 @@ impl App {
         let drain_notice = config.listen.drain_notice;
         let shared = Shared::new(audit.clone(), Arc::clone(&summary));
         let (recent, draining) = (Arc::clone(&shared.recent), shared.draining.clone());
-        let mut live = Live::new(fresh, rooms, shared).await?;
+        let mut live = Box::pin(Live::new(fresh, rooms, shared)).await?;
         let threads = Threads::start().map_err(StartError::Threads)?;
         let worker = |runtime: &Handle| {
             Ok(Worker {

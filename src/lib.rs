@@ -48,6 +48,8 @@ pub mod secret;
 #[cfg(feature = "proxy")]
 pub mod app;
 #[cfg(feature = "proxy")]
+pub mod aws;
+#[cfg(feature = "proxy")]
 pub mod body;
 #[cfg(feature = "proxy")]
 pub mod bulk;

@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use super::keys::roles;
 use super::rooms::{Rooms, registry, settings};
 use super::status::Summary;
-use super::upstream::{UpstreamPlan, credential_source, mark, upstream_tls};
+use super::upstream::{UpstreamPlan, mark, upstream_tls};
 use super::{StartError, listener_tls, now, series};
 use crate::auth::{AuthSettings, Authenticator};
 use crate::config::Config;
@@ -16,7 +16,7 @@ use crate::config::clients::Clients;
 use crate::config::keys::RegistryPlace;
 use crate::config::limits::Limits;
 use crate::config::origin::Origin;
-use crate::config::upstream as upstream_config;
+use crate::config::upstream::{self as upstream_config, Credentials};
 use crate::keys::KeyService;
 use crate::keys::bucket_keys::registry::RegistryStore;
 use crate::ops::context::Settings;
@@ -33,6 +33,7 @@ use crate::telemetry::metrics::Certificate;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::RequestIds;
 use crate::upstream::Upstream;
+use crate::upstream::credentials::CredentialSource;
 
 /// What all proxies of a process have in common, whatever the configuration.
 pub(super) struct Shared {
@@ -367,12 +368,19 @@ async fn callers(
         let known = before.get(&client.access_key_id);
         let upstream = match &client.upstream_credentials {
             None => None,
-            Some(own) => match known.and_then(|known| known.signing_with(own)) {
+            Some(own) => match known.and_then(|known| source_of(known, own)) {
                 Some(same) => Some(same),
-                None => Some(Arc::new(credential_source(own, region).await?)),
+                None => Some(Arc::new(CredentialSource::new(own, region).await?)),
             },
         };
         callers.push(Caller::new(client, upstream, keys)?);
     }
     Ok(Arc::new(Callers::new(callers)))
+}
+
+/// What signs upstream for a caller, if that is with these credentials.
+fn source_of(caller: &Caller, credentials: &Credentials) -> Option<Arc<CredentialSource>> {
+    let own = caller.client.upstream_credentials.as_ref()?;
+    let source = caller.upstream.clone()?;
+    own.is_same(credentials).then_some(source)
 }

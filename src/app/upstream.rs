@@ -7,10 +7,10 @@ use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use super::{StartError, now};
-use crate::config::upstream::{self as upstream_config, Credentials};
+use crate::config::upstream::{self as upstream_config, Credentials, StaticCredentials};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config_of};
-use crate::upstream::credentials::{CredentialSource, CredentialsError, fixed};
+use crate::upstream::credentials::CredentialSource;
 use crate::upstream::endpoint::{Addressing, Endpoint};
 use crate::upstream::{self, Learnt, Timeouts, Upstream};
 
@@ -34,7 +34,7 @@ impl UpstreamPlan {
             upstream_config::Addressing::Path => Addressing::Path,
             upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
         };
-        let credentials = credential_source(&config.credentials, &config.region).await?;
+        let credentials = CredentialSource::new(&config.credentials, &config.region).await?;
         Ok(Self {
             settings: upstream::Settings {
                 endpoint: Endpoint::new(
@@ -95,26 +95,15 @@ pub(super) fn mark(config: &upstream_config::Upstream) -> Vec<u8> {
         // Whoever makes the connections says what is wrong with it.
         add(&Zeroizing::new(std::fs::read(file).unwrap_or_default()));
     }
-    if let Credentials::Static(own) = &config.credentials {
-        add(own.access_key_id.as_bytes());
-        add(own.secret_access_key.expose().as_bytes());
-        if let Some(token) = &own.session_token {
-            add(token.expose().as_bytes());
+    let fixed = match &config.credentials {
+        Credentials::DefaultChain => None,
+        Credentials::Role(role) => role.assumed_by.as_ref(),
+        Credentials::Static(own) => Some(own),
+    };
+    if let Some((id, secret, token)) = fixed.map(StaticCredentials::parts) {
+        for part in [id, secret].into_iter().chain(token) {
+            add(part.as_bytes());
         }
     }
     digest.finish().as_ref().to_vec()
-}
-
-pub(super) async fn credential_source(
-    credentials: &Credentials,
-    region: &str,
-) -> Result<CredentialSource, CredentialsError> {
-    match credentials {
-        Credentials::Static(own) => Ok(CredentialSource::Static(fixed(
-            &own.access_key_id,
-            &own.secret_access_key,
-            own.session_token.as_ref(),
-        ))),
-        Credentials::DefaultChain => CredentialSource::default_chain(region).await,
-    }
 }

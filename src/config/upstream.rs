@@ -80,8 +80,25 @@ pub enum Addressing {
 pub enum Credentials {
     /// The AWS default chain: environment, profile, web identity, container, instance.
     DefaultChain,
+    /// Those that STS gives for a role.
+    Role(Role),
     /// A pair from the configuration.
     Static(StaticCredentials),
+}
+
+/// A role of AWS IAM, or of what speaks like STS.
+#[derive(Debug)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for, if that is so.
+    pub external_id: Option<String>,
+    /// By which its sessions are known in logs of AWS.
+    pub session_name: String,
+    /// Where STS is; the region's where `None`.
+    pub sts_endpoint: Option<String>,
+    /// Who assumes it; who the default chain says where `None`.
+    pub assumed_by: Option<StaticCredentials>,
 }
 
 impl Credentials {
@@ -89,14 +106,26 @@ impl Credentials {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::DefaultChain, Self::DefaultChain) => true,
+            (Self::Role(own), Self::Role(other)) => own.parts() == other.parts(),
             (Self::Static(own), Self::Static(other)) => own.parts() == other.parts(),
-            (Self::DefaultChain | Self::Static(_), _) => false,
+            (Self::DefaultChain | Self::Role(_) | Self::Static(_), _) => false,
         }
     }
 }
 
+impl Role {
+    fn parts(&self) -> impl PartialEq {
+        (
+            (&self.arn, &self.external_id, &self.session_name),
+            &self.sts_endpoint,
+            self.assumed_by.as_ref().map(StaticCredentials::parts),
+        )
+    }
+}
+
 impl StaticCredentials {
-    fn parts(&self) -> (&str, &str, Option<&str>) {
+    /// Access key id, secret, and token.
+    pub fn parts(&self) -> (&str, &str, Option<&str>) {
         let token = self.session_token.as_ref();
         (
             &self.access_key_id,
@@ -177,15 +206,20 @@ struct TlsTable {
 /// `"default-chain"` or a table.
 pub(super) enum CredentialsTable {
     DefaultChain,
-    Static(StaticTable),
+    Own(Box<OwnTable>),
 }
 
+/// A pair, or a role and perhaps the pair that assumes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StaticTable {
-    access_key_id: String,
-    secret_access_key: SecretSource,
+pub(super) struct OwnTable {
+    access_key_id: Option<String>,
+    secret_access_key: Option<SecretSource>,
     session_token: Option<SecretSource>,
+    role_arn: Option<String>,
+    external_id: Option<String>,
+    session_name: Option<String>,
+    sts_endpoint: Option<String>,
 }
 
 pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstream> {
@@ -274,22 +308,80 @@ impl CredentialsTable {
     pub(super) fn check(self, key: &str, check: &mut Check<'_>) -> Option<Credentials> {
         match self {
             Self::DefaultChain => Some(Credentials::DefaultChain),
-            Self::Static(table) => {
-                let session_token = match table.session_token {
-                    Some(token) => Some(token.fetch(&format!("{key}.session_token"), check)?),
-                    None => None,
-                };
-                let secret_key = format!("{key}.secret_access_key");
-                let secret_access_key = table.secret_access_key.fetch(&secret_key, check);
-                access_key_id(&format!("{key}.access_key_id"), &table.access_key_id, check);
-                Some(Credentials::Static(StaticCredentials {
-                    access_key_id: table.access_key_id,
-                    secret_access_key: secret_access_key?,
-                    session_token,
-                }))
-            }
+            Self::Own(table) => table.check(key, check),
         }
     }
+}
+
+impl OwnTable {
+    fn check(self, key: &str, check: &mut Check<'_>) -> Option<Credentials> {
+        let role = [&self.external_id, &self.session_name, &self.sts_endpoint];
+        if self.role_arn.is_none() && role.iter().any(|it| it.is_some()) {
+            check.problem(format!("{key}.role_arn"), "missing: which role is it?");
+            return None;
+        }
+        let has_pair = self.access_key_id.is_some() || self.secret_access_key.is_some();
+        let own = if has_pair || self.role_arn.is_none() {
+            Some(pair(
+                key,
+                (
+                    self.access_key_id,
+                    self.secret_access_key,
+                    self.session_token,
+                ),
+                check,
+            )?)
+        } else {
+            None
+        };
+        let Some(arn) = self.role_arn else {
+            return own.map(Credentials::Static);
+        };
+        if !arn.starts_with("arn:") {
+            check.problem(format!("{key}.role_arn"), "must be the ARN of a role");
+        }
+        if let Some(endpoint) = &self.sts_endpoint
+            && parse_endpoint(endpoint).is_none()
+        {
+            check.problem(format!("{key}.sts_endpoint"), ENDPOINT);
+        }
+        Some(Credentials::Role(Role {
+            arn,
+            external_id: self.external_id,
+            session_name: self.session_name.unwrap_or_else(|| "s3seal".to_owned()),
+            sts_endpoint: self.sts_endpoint,
+            assumed_by: own,
+        }))
+    }
+}
+
+fn pair(
+    key: &str,
+    (id, secret, token): (Option<String>, Option<SecretSource>, Option<SecretSource>),
+    check: &mut Check<'_>,
+) -> Option<StaticCredentials> {
+    let (id_key, secret_key) = (
+        format!("{key}.access_key_id"),
+        format!("{key}.secret_access_key"),
+    );
+    let Some(id) = id else {
+        check.problem(id_key, "missing");
+        return None;
+    };
+    access_key_id(&id_key, &id, check);
+    let Some(secret) = secret else {
+        check.problem(secret_key, "missing");
+        return None;
+    };
+    let session_token = match token {
+        Some(token) => Some(token.fetch(&format!("{key}.session_token"), check)?),
+        None => None,
+    };
+    Some(StaticCredentials {
+        access_key_id: id,
+        secret_access_key: secret.fetch(&secret_key, check)?,
+        session_token,
+    })
 }
 
 /// An access key id stands inside signatures' scopes: no separators of theirs, no blanks.
@@ -315,7 +407,9 @@ impl<'de> Visitor<'de> for CredentialsVisitor {
     type Value = CredentialsTable;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"default-chain\" or a table with access_key_id and secret_access_key")
+        f.write_str(
+            "\"default-chain\" or a table with access_key_id and secret_access_key, or role_arn",
+        )
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<CredentialsTable, E> {
@@ -329,17 +423,15 @@ impl<'de> Visitor<'de> for CredentialsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CredentialsTable, A::Error> {
-        StaticTable::deserialize(MapAccessDeserializer::new(map)).map(CredentialsTable::Static)
+        let table = OwnTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(CredentialsTable::Own(Box::new(table)))
     }
 }
 
 fn endpoint(text: &str, check: &mut Check<'_>) -> Option<Endpoint> {
     let parsed = parse_endpoint(text);
     if parsed.is_none() {
-        check.problem(
-            "upstream.endpoint",
-            "must be http:// or https://, a host and perhaps a port",
-        );
+        check.problem("upstream.endpoint", ENDPOINT);
     }
     parsed
 }
@@ -359,6 +451,8 @@ fn parse_endpoint(text: &str) -> Option<Endpoint> {
         authority,
     })
 }
+
+const ENDPOINT: &str = "must be http:// or https://, a host and perhaps a port";
 
 const CONNECT_SECONDS: Bounds = Bounds {
     min: 1,

@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use crate::config::clients::Client;
 use crate::config::rules::{Encryption, Rule, Rules};
-use crate::config::upstream::Credentials;
 use crate::keys::policy::{AcceptedKeys, KeyId, OpenPolicy};
 use crate::keys::service::KeyService;
 use crate::keys::types::{KeyRef, ProviderKind};
@@ -194,13 +193,6 @@ impl Caller {
     /// Equal for callers with the same rights to keys.
     pub fn grant(&self) -> &[u8] {
         &self.grant
-    }
-
-    /// What signs upstream, if that is with these credentials.
-    pub fn signing_with(&self, credentials: &Credentials) -> Option<Arc<CredentialSource>> {
-        let own = self.client.upstream_credentials.as_ref()?;
-        let source = self.upstream.clone()?;
-        own.is_same(credentials).then_some(source)
     }
 }
 

@@ -1,26 +1,26 @@
-//! Who we are to the upstream: fixed credentials, or the AWS default chain (environment, profile,
-//! web identity, instance metadata), refreshed before they expire.
+//! Who we are to the upstream: fixed credentials, or ones that expire (of the AWS default chain, or of
+//! a role), refreshed before they do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use aws_config::BehaviorVersion;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::secret::Secret;
+use crate::aws::{self, NoProvider};
+use crate::config::upstream::Credentials as Configured;
 
 /// There is nothing to sign with.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
     /// The default chain found nothing.
-    #[error("the AWS default chain offers no credentials provider")]
-    NoProvider,
+    #[error(transparent)]
+    NoProvider(#[from] NoProvider),
     /// The provider failed, and no earlier credentials are still valid.
     #[error("credentials: {0}")]
     Provider(#[from] aws_credential_types::provider::error::CredentialsError),
@@ -43,35 +43,15 @@ pub struct Refreshed {
     first: Mutex<()>,
 }
 
-/// Fixed credentials as the signer wants them.
-pub fn fixed(
-    access_key_id: &str,
-    secret: &Secret<String>,
-    session_token: Option<&Secret<String>>,
-) -> Arc<Credentials> {
-    let token = session_token.map(|token| token.expose().clone());
-    Arc::new(Credentials::new(
-        access_key_id,
-        secret.expose().clone(),
-        token,
-        None,
-        "configuration",
-    ))
-}
-
 impl CredentialSource {
-    /// The AWS default chain, asked once here so that a deployment without credentials fails at
-    /// start.
-    pub async fn default_chain(region: &str) -> Result<Self, CredentialsError> {
-        let loading = aws_config::defaults(BehaviorVersion::latest())
-            .region(aws_config::Region::new(region.to_owned()))
-            .load();
-        let loaded = Box::pin(loading).await;
-        let provider = loaded
-            .credentials_provider()
-            .ok_or(CredentialsError::NoProvider)?;
+    /// What the configuration says. Credentials that expire are asked for once here, so that a
+    /// deployment without any fails at start.
+    pub async fn new(configured: &Configured, region: &str) -> Result<Self, CredentialsError> {
+        if let Configured::Static(own) = configured {
+            return Ok(Self::Static(Arc::new(aws::fixed(own))));
+        }
         let source = Arc::new(Refreshed {
-            provider,
+            provider: aws::provider(configured, region).await?,
             current: ArcSwapOption::empty(),
             refreshing: AtomicBool::new(false),
             first: Mutex::new(()),

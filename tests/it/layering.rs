@@ -21,9 +21,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("config", "keys::types s3ec secret"),
     // A leaf: it is handed in, and knows nobody. Keys report to a trait instead.
     ("telemetry", "config::log"),
-    ("keys", "config::keys format keys::policy keys::types keys::wrap secret"),
+    ("aws", "config::upstream secret"),
+    ("keys", "aws config::keys format keys::policy keys::types keys::wrap secret"),
     ("body", "auth format s3 telemetry"),
-    ("upstream", "body config::upstream s3 secret telemetry"),
+    ("upstream", "aws body config::upstream s3 secret telemetry"),
     ("error", "auth body format keys keys::policy keys::types keys::wrap s3 s3ec upstream"),
     ("ops", "auth body config::clients config::place config::rules error format keys keys::policy keys::types \
              keys::wrap s3 s3ec secret telemetry upstream"),
@@ -36,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("webhook::pod", ""),
     ("webhook::patch", "webhook::pod webhook::profile"),
     ("webhook::review", "webhook::patch webhook::pod webhook::profile"),
-    ("webhook", "server telemetry webhook::profile webhook::review"),
+    ("webhook", "config::listen server telemetry webhook::profile webhook::review"),
     ("proxy", "auth body config::clients config::glob config::limits error format ops s3 secret server telemetry"),
 ];
 

@@ -5,25 +5,24 @@ use std::time::Duration;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::timeout::TimeoutConfig;
-use aws_sdk_kms::config::{
-    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
-};
+use aws_sdk_kms::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use aws_sdk_kms::types::{KeyMetadata, KeySpec};
 use backon::{ExponentialBuilder, Retryable};
 use thiserror::Error;
 
 use super::ask;
 use super::names::{KeyArn, KnownKeys};
-use crate::config::keys::{AwsKmsProvider as AwsKmsConfig, Credentials as Configured};
+use crate::aws::{self, NoProvider};
+use crate::config::keys::AwsKmsProvider as AwsKmsConfig;
 use crate::keys::provider::{KeyError, Outage};
 
 /// Why the keys of AWS KMS cannot be used at all.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The default chain found nothing.
-    #[error("AWS KMS: the AWS default chain offers no credentials provider")]
-    NoCredentials,
+    /// There is nothing to sign with.
+    #[error("AWS KMS: {0}")]
+    NoCredentials(#[from] NoProvider),
     /// KMS does not say what a configured name stands for.
     #[error("AWS KMS key {key:?}: {source}")]
     Unknown {
@@ -50,7 +49,7 @@ pub(super) async fn client(config: &AwsKmsConfig) -> Result<Client, ConnectError
     let settings = aws_sdk_kms::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
-        .credentials_provider(credentials(config).await?)
+        .credentials_provider(aws::provider(&config.credentials, &config.region).await?)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -59,30 +58,6 @@ pub(super) async fn client(config: &AwsKmsConfig) -> Result<Client, ConnectError
         None => settings,
     };
     Ok(Client::from_conf(settings.build()))
-}
-
-async fn credentials(config: &AwsKmsConfig) -> Result<SharedCredentialsProvider, ConnectError> {
-    match &*config.credentials {
-        Configured::Static(fixed) => {
-            let token = fixed.session_token.as_ref();
-            Ok(SharedCredentialsProvider::new(Credentials::new(
-                fixed.access_key_id.clone(),
-                fixed.secret_access_key.expose().clone(),
-                token.map(|token| token.expose().clone()),
-                None,
-                "configuration",
-            )))
-        }
-        Configured::DefaultChain => {
-            let loading = aws_config::defaults(BehaviorVersion::latest())
-                .region(Region::new(config.region.clone()))
-                .load();
-            let loaded = Box::pin(loading).await;
-            loaded
-                .credentials_provider()
-                .ok_or(ConnectError::NoCredentials)
-        }
-    }
 }
 
 /// Asks what each of `names` stands for: ids, ARNs and aliases of keys.

@@ -5,6 +5,7 @@ mod foreign_keys;
 mod isolation;
 mod limits;
 mod prefixes;
+mod roles;
 
 use crate::support::client::{Answer, Draft, Identity};
 
