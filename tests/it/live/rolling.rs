@@ -103,13 +103,12 @@ async fn pass_on(mut client: TcpStream, backends: Arc<Mutex<Vec<Backend>>>, turn
     }
 }
 
-/// Eight clients that write and read until they have sent what they should, or more if `until` is
+/// Clients that write and read until they have sent what they should, or more if `until` is
 /// not reached by then. Returns how many requests there were, and what failed.
-async fn load(client: &Client, is_over: &Arc<AtomicUsize>) -> (usize, Vec<String>) {
+async fn load(clients: Vec<Client>, is_over: &Arc<AtomicUsize>) -> (usize, Vec<String>) {
     let mut workers = JoinSet::new();
     let sent = Arc::new(AtomicUsize::new(0));
-    for number in 0..8 {
-        let client = client.clone().keeping();
+    for (number, client) in clients.into_iter().enumerate() {
         let (sent, is_over) = (Arc::clone(&sent), Arc::clone(is_over));
         workers.spawn(async move {
             let mut failed = Vec::new();
@@ -142,19 +141,36 @@ async fn load(client: &Client, is_over: &Arc<AtomicUsize>) -> (usize, Vec<String
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p146_a_rolling_restart_fails_no_request() {
+    let client = |address, _: &Proxy| Client::new(address, APP).keeping();
+    let sent = rolling_restart(false, client).await;
+    println!("{sent} requests over four restarts, none failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p146_a_rolling_restart_fails_no_request_over_http2() {
+    let client = |address, proxy: &Proxy| {
+        Client::over_tls(address, APP, &proxy.certificate()).keeping_http2()
+    };
+    let sent = rolling_restart(true, client).await;
+    println!("{sent} requests over four restarts, none failed");
+}
+
+/// Returns how many requests there were: none failed.
+async fn rolling_restart(tls: bool, client: impl Fn(SocketAddr, &Proxy) -> Client) -> usize {
     let upstream = Embedded::start().await;
     let options = || Options {
         listen: "drain_notice_seconds = 1".to_owned(),
+        tls,
         ..Options::default()
     };
     let mut first = Proxy::start(upstream.address, options()).await;
     let mut second = Proxy::start_beside(&first, upstream.address, options()).await;
     let balancer = Balancer::start([&first, &second]).await;
-    let client = Client::new(balancer.address, APP);
+    let clients: Vec<_> = (0..8).map(|_| client(balancer.address, &first)).collect();
     let is_over = Arc::new(AtomicUsize::new(0));
     let loading = tokio::spawn({
         let is_over = Arc::clone(&is_over);
-        async move { load(&client, &is_over).await }
+        async move { load(clients, &is_over).await }
     });
     for _ in 0..2 {
         let new = Proxy::start_beside(&second, upstream.address, options()).await;
@@ -168,16 +184,13 @@ async fn p146_a_rolling_restart_fails_no_request() {
     }
     is_over.store(1, Ordering::Relaxed);
     let (sent, failed) = loading.await.unwrap();
-    println!(
-        "{sent} requests over four restarts, {} failed",
-        failed.len()
-    );
-    assert!(
-        failed.is_empty(),
-        "{} of {sent}: {:?}",
-        failed.len(),
-        failed[0]
-    );
+    assert_none(sent, &failed);
+    sent
+}
+
+fn assert_none(sent: usize, failed: &[String]) {
+    let first = failed.first();
+    assert!(failed.is_empty(), "{} of {sent}: {first:?}", failed.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,10 +206,11 @@ async fn p142_rotated_keys_and_certificates_fail_no_request() {
     proxy.write("both.pem", &both);
     let trusted = proxy.folder().join("both.pem");
     let client = Client::over_tls(proxy.address, APP, &trusted);
+    let clients: Vec<_> = (0..8).map(|_| client.clone().keeping()).collect();
     let is_over = Arc::new(AtomicUsize::new(0));
     let loading = tokio::spawn({
         let is_over = Arc::clone(&is_over);
-        async move { load(&client, &is_over).await }
+        async move { load(clients, &is_over).await }
     });
     for _ in 0..3 {
         let material = Material::generate().unwrap();
@@ -212,14 +226,6 @@ async fn p142_rotated_keys_and_certificates_fail_no_request() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     is_over.store(1, Ordering::Relaxed);
     let (sent, failed) = loading.await.unwrap();
-    println!(
-        "{sent} requests over three rotations, {} failed",
-        failed.len()
-    );
-    assert!(
-        failed.is_empty(),
-        "{} of {sent}: {:?}",
-        failed.len(),
-        failed[0]
-    );
+    assert_none(sent, &failed);
+    println!("{sent} requests over three rotations, none failed");
 }

@@ -103,6 +103,21 @@ impl Client {
         self
     }
 
+    /// The same over HTTP/2, by one connection.
+    pub fn keeping_http2(mut self) -> Self {
+        let tls = tls_config(self.certificate.as_deref(), false).unwrap();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http2()
+            .build();
+        self.http = HttpClient::builder(TokioExecutor::new())
+            .http2_only(true)
+            .retry_canceled_requests(false)
+            .build(connector);
+        self
+    }
+
     /// A client that shows this certificate.
     pub fn showing(mut self, pair: &ClientPair) -> Self {
         let tls = tls_config_of(self.certificate.as_deref(), Some(pair), false).unwrap();

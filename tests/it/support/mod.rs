@@ -83,16 +83,20 @@ impl Proxy {
         Self::start_in(dir, upstream, options).await
     }
 
-    /// Starts a replica of another proxy: with the same keys, and nothing else in common.
+    /// Starts a replica of another proxy: with the same keys and certificate, and nothing else in
+    /// common.
     pub async fn start_beside(other: &Self, upstream: SocketAddr, options: Options) -> Self {
         let dir = TempDir::new().unwrap();
-        let keyring = dir.path().join("keyring.json");
-        std::fs::copy(other.keyring(), keyring).unwrap();
+        for name in ["keyring.json", "tls.crt", "tls.key"] {
+            std::fs::copy(other.folder().join(name), dir.path().join(name)).unwrap();
+        }
         Self::start_in(dir, upstream, options).await
     }
 
     async fn start_in(dir: TempDir, upstream: SocketAddr, options: Options) -> Self {
-        make_certificate(dir.path());
+        if !dir.path().join("tls.crt").exists() {
+            make_certificate(dir.path());
+        }
         let path = dir.path().join("config.toml");
         std::fs::write(&path, configuration(upstream, &options)).unwrap();
         let config = Config::load(&path, &Environment::default()).unwrap();
