@@ -130,6 +130,9 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("audit: {0}")]
     Audit(#[source] io::Error),
+    /// Whoever has to be asked for a changed configuration does not answer.
+    #[error("credentials or key providers do not answer")]
+    Late,
     /// A changed configuration is for another place than the one in use.
     #[error(
         "upstream.endpoint, region or addressing differ: that needs a restart, and nothing else of the \
@@ -164,6 +167,7 @@ impl StartError {
             | Self::Metrics(_)
             | Self::Threads(_)
             | Self::Audit(_)
+            | Self::Late
             | Self::Entropy(_)
             | Self::Bind { .. } => false,
         }

@@ -1,9 +1,11 @@
 //! What requests are served under, and how a changed configuration takes its place.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
+use tokio::time::timeout;
 
 use super::keys::roles;
 use super::rooms::{Rooms, registry, settings};
@@ -188,7 +190,8 @@ impl Live {
     /// Takes over another configuration, or nothing of it. Returns the keys that differ, and wait for
     /// a restart.
     pub(super) async fn replace(&mut self, mut fresh: Fresh) -> Result<Vec<String>, StartError> {
-        let prepared = self.prepare(&mut fresh).await?;
+        let preparing = timeout(PATIENCE, Box::pin(self.prepare(&mut fresh)));
+        let prepared = preparing.await.map_err(|_| StartError::Late)??;
         // The last thing that can be refused.
         self.rooms.keys.assign(roles(&fresh.config.keys))?;
         Ok(self.commit(prepared, fresh).await)
@@ -355,6 +358,9 @@ impl Place {
         }
     }
 }
+
+/// For credentials to be fetched and new keys to be tested.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who may call. Credentials that `before` has are gone on with: asking for them again can fail, and who
 /// is to be shut out does not wait for that.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::live::{Fresh, Live};
 use super::{StartError, with_causes};
@@ -43,8 +43,6 @@ struct Retry {
 enum Refusal {
     Config(ConfigError),
     Start(Files, StartError),
-    /// Somebody whom it needs does not answer.
-    Late(Files),
     /// Something changed while it was read: it is read again once it is still.
     Restless,
     /// Reading it failed: a bug.
@@ -103,7 +101,7 @@ impl Reloader {
             Ok(_) => self.live.origin.files.clone(),
             // What stays in use is watched as well: either may be what comes next.
             Err(Refusal::Config(error)) => before.with(&error.files),
-            Err(Refusal::Start(files, _) | Refusal::Late(files)) => before.with(files),
+            Err(Refusal::Start(files, _)) => before.with(files),
             Err(Refusal::Died(files)) => files.clone(),
             Err(Refusal::Restless) => return,
         };
@@ -131,11 +129,9 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         let files = fresh.config.origin.files.clone();
-        let replacing = timeout(PATIENCE, Box::pin(self.live.replace(fresh)));
-        match replacing.await {
-            Ok(replaced) => replaced.map_err(|error| Refusal::Start(files, error)),
-            Err(_) => Err(Refusal::Late(files)),
-        }
+        let replacing = Box::pin(self.live.replace(fresh));
+        let replaced = replacing.await;
+        replaced.map_err(|error| Refusal::Start(files, error))
     }
 }
 
@@ -161,11 +157,7 @@ impl Retry {
 impl Refusal {
     /// Whether the same files may do another time.
     fn is_passing(&self) -> bool {
-        match self {
-            Self::Late(_) => true,
-            Self::Start(_, error) => !error.is_configuration(),
-            Self::Config(_) | Self::Died(_) | Self::Restless => false,
-        }
+        matches!(self, Self::Start(_, error) if !error.is_configuration())
     }
 
     fn log(&self) {
@@ -176,7 +168,6 @@ impl Refusal {
                 }
             }
             Self::Start(_, error) => tracing::error!(problem = with_causes(error), "{KEPT}"),
-            Self::Late(_) => tracing::error!(problem = "it took too long to make", "{KEPT}"),
             Self::Died(_) => tracing::error!(problem = "a bug: please report it", "{KEPT}"),
             Self::Restless => {}
         }
@@ -196,9 +187,6 @@ const KEPT: &str = "changed configuration not taken over; the one before stays i
 
 /// How long a changed file goes unnoticed, and has to be still.
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// For credentials to be fetched and new keys to be tested.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Before the same files are tried again, doubled each time.
 const PAUSE: Duration = Duration::from_secs(5);

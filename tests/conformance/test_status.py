@@ -157,6 +157,29 @@ def test_the_data_is_what_happened_and_tells_nothing_else(loaded, upstreams):
         assert secret not in everything, secret
 
 
+def test_the_log_filter_changes_and_says_so(loaded):
+    def ask(method, query=""):
+        request = urllib.request.Request(f"http://{loaded.admin}/log{query}", method=method)
+        return urllib.request.urlopen(request, timeout=5).read().decode().strip()
+
+    def lines(text):
+        return loaded.log.read_text().count(text)
+
+    before = ask("GET")
+    try:
+        assert ask("PUT", "?filter=off") == "off"
+        assert lines("log filter changed by the admin listener") == 1
+        length = loaded.log.stat().st_size
+        loaded.endpoint.boto().get_object(Bucket=loaded.bucket, Key=OBJECT_KEY)["Body"].read()
+        assert loaded.log.stat().st_size == length
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            ask("PUT", "?filter=%3D%3D")
+        assert ask("GET") == "off"
+    finally:
+        ask("PUT", f"?filter={urllib.parse.quote(before, safe='')}")
+    assert lines("log filter changed by the admin listener") == 2
+
+
 def test_only_reads(loaded):
     for path in ("/", "/status.json"):
         for method in ("POST", "PUT", "DELETE", "OPTIONS"):
