@@ -484,7 +484,7 @@ async fn reopen_on_hangup(audit: Audit) {
     let mut hangup = Hangup::watch();
     loop {
         hangup.next().await;
-        audit.reopen().await;
+        audit.reopen();
     }
 }
 

@@ -18,7 +18,7 @@ use crate::ops::trail::{Mode, Trail};
 use crate::s3::headers::X_AMZ_COPY_SOURCE;
 use crate::s3::query::Query;
 use crate::telemetry::access_log::{self, AccessRecord};
-use crate::telemetry::audit::{self, AuditRecord};
+use crate::telemetry::audit::{self, AuditRecord, Slot};
 use crate::telemetry::recent::Failure;
 use crate::telemetry::request_id::RequestId;
 
@@ -46,6 +46,7 @@ struct Event {
     version: Option<String>,
     source: Option<String>,
     scheme: Option<Scheme>,
+    slot: Option<Slot>,
 }
 
 impl Account {
@@ -93,6 +94,18 @@ impl Account {
             time: time.format(&Rfc3339).unwrap_or_default(),
             ..Event::default()
         });
+    }
+
+    /// The audit log has let it in.
+    pub fn set_slot(&mut self, slot: Option<Slot>) {
+        if let Some(event) = &mut self.event {
+            event.slot = slot;
+        }
+    }
+
+    /// See [`Self::set_slot`].
+    pub fn slot(&self) -> Option<Slot> {
+        self.event.as_ref()?.slot
     }
 
     /// How it is signed, as far as that is known.

@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::body::observe::{End, Observed, Sent};
 use crate::body::pace::Slowed;
 use crate::s3::headers::X_AMZ_VERSION_ID;
-use crate::telemetry::audit::{Audit, Slot};
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Direction, InFlight, Metrics};
 use crate::telemetry::recent::Recent;
 
@@ -35,7 +35,6 @@ pub(super) struct Closing {
     operation: &'static str,
     started: Instant,
     in_flight: Option<InFlight>,
-    slot: Option<Slot>,
     ticket: Option<Ticket>,
     log: Account,
     answer: Option<Answer>,
@@ -52,7 +51,6 @@ impl Closing {
     pub(super) fn new(
         books: Books,
         (operation, started): (&'static str, Instant),
-        slot: Option<Slot>,
         log: Account,
     ) -> Self {
         let in_flight = Some(books.metrics.start_request());
@@ -61,7 +59,6 @@ impl Closing {
             operation,
             started,
             in_flight,
-            slot,
             ticket: None,
             log,
             answer: None,
@@ -126,7 +123,7 @@ impl Closing {
             recent.push(failure);
         }
         if let (Some(audit), Some(event)) = (audit, log.event(status, version, sent)) {
-            audit.record(self.slot.take(), &event);
+            audit.record(log.slot(), &event);
         }
         log.close(status, self.started.elapsed(), sent);
     }
@@ -170,7 +167,7 @@ mod tests {
         let peer = ([127, 0, 0, 1], 1).into();
         let log = Account::open(id, "DeleteObject", peer, &parts);
         let started = ("DeleteObject", Instant::now());
-        let closing = Closing::new(books, started, None, log);
+        let closing = Closing::new(books, started, log);
         assert!(metrics.render().contains("s3seal_requests_in_flight 1"));
         drop(closing);
         let shown = metrics.render();

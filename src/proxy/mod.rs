@@ -44,7 +44,7 @@ use crate::secret::Secret;
 use crate::server::admin::Draining;
 use crate::server::certificate::{ClientCertificate, PeerNames};
 use crate::server::{Connection, Handler};
-use crate::telemetry::audit::{Audit, NoAudit};
+use crate::telemetry::audit::{Audit, NoAudit, Party, Slot};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
@@ -178,18 +178,19 @@ impl Proxy {
             .map_or("Unknown", |parsed| parsed.operation.name());
         let mut log = Account::open(id, operation, peer.peer, &parts);
         let span = tracing::info_span!("request", id = id.as_str(), operation);
-        let audit = self.surroundings.audit.as_ref();
-        if audit.is_some() {
+        if self.surroundings.audit.is_some() {
             log.audit((self.surroundings.clock)());
         }
-        let slot = audit.map(Audit::reserve).transpose();
-        let (slot, parsed) = match slot {
-            Ok(slot) => (slot, parsed),
-            // Nothing is done that is not written down.
-            Err(NoAudit) => (None, Err(unaudited())),
+        // Who it is comes later, and is asked again then.
+        let party = parsed
+            .as_ref()
+            .map_or(Party::Stranger, |_| Party::Client);
+        let parsed = match self.let_in(party) {
+            Ok(_) => parsed,
+            Err(unaudited) => Err(unaudited),
         };
         // Before anything is done: the client may leave at any moment.
-        let mut closing = Closing::new(self.books(&cx.metrics), (operation, started), slot, log);
+        let mut closing = Closing::new(self.books(&cx.metrics), (operation, started), log);
         let outcome = match parsed {
             Ok(parsed) => {
                 let arrival = Arrival {
@@ -225,6 +226,17 @@ impl Proxy {
             answer::close(&mut response);
         }
         closing.answered(response)
+    }
+
+    /// Nothing is done that is not written down.
+    fn let_in(&self, party: Party) -> Result<Option<Slot>, Error> {
+        let Some(audit) = &self.surroundings.audit else {
+            return Ok(None);
+        };
+        audit.reserve(party).map_err(|NoAudit| {
+            let message = "The audit log cannot be written.";
+            S3Error::with_message(ErrorCode::ServiceUnavailable, message).into()
+        })
     }
 
     fn books(&self, metrics: &Arc<Metrics>) -> Books {
@@ -325,13 +337,16 @@ impl Proxy {
         Ok((caller, ticket))
     }
 
-    /// Refuses what is beyond the limits of a client, or of those who sign nothing.
+    /// Refuses what is beyond the limits of a client, or of those who sign nothing. From here on
+    /// something may be done: what is refused later has its line in the audit log, too.
     fn limit(
         &self,
         in_force: &InForce,
         caller: Option<&Caller>,
-        log: &Account,
+        log: &mut Account,
     ) -> Result<Ticket, Error> {
+        let party = caller.map_or(Party::Stranger, |_| Party::Client);
+        log.set_slot(self.let_in(party)?);
         let Surroundings {
             in_flight, meters, ..
         } = &self.surroundings;
@@ -344,11 +359,6 @@ impl Proxy {
         meters.admit(id, (limits, ticket.count()), slow, Instant::now())?;
         Ok(ticket)
     }
-}
-
-fn unaudited() -> Error {
-    let message = "The audit log cannot be written.";
-    S3Error::with_message(ErrorCode::ServiceUnavailable, message).into()
 }
 
 /// A request whose head was understood.

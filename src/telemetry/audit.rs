@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::metrics::Metrics;
@@ -84,14 +84,30 @@ pub enum Destination {
 /// The way to the audit log. Clones share it.
 #[derive(Clone)]
 pub struct Audit {
-    sender: Sender<Message>,
+    // Not bounded: whoever was let in must be able to send. What waits is counted.
+    sender: UnboundedSender<Message>,
+    /// Lines that are sent and not yet written.
+    waiting: Arc<AtomicUsize>,
     is_failing: Arc<AtomicBool>,
     is_required: bool,
     metrics: Arc<Metrics>,
 }
 
-/// The place of one line, taken before the request is served where the log is required.
-pub struct Slot(Option<OwnedPermit<Message>>);
+/// Says that a request was let in while there was room: its line is taken, whatever waits by then.
+///
+/// It takes no room itself. If it did, whoever keeps many requests open would keep others out; so
+/// memory is bounded by the lines that wait and those of requests in flight, which take more already.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot(());
+
+/// Whose line it is. Those of strangers leave room for those of clients: anybody can make them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// A client, or who may still turn out to be one.
+    Client,
+    /// Who has proven nothing.
+    Stranger,
+}
 
 /// The log is required and cannot be written: the request must not be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,35 +130,43 @@ impl Audit {
         is_required: bool,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let is_failing = Arc::new(AtomicBool::new(false));
+        let output = Some(open(&destination)?);
+        let (audit, receiver) = Self::unwritten(is_required, metrics);
         let writer = Writer {
-            output: Some(open(&destination)?),
+            output,
             destination,
-            is_failing: Arc::clone(&is_failing),
+            waiting: Arc::clone(&audit.waiting),
+            is_failing: Arc::clone(&audit.is_failing),
             is_torn: false,
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(&audit.metrics),
         };
         thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(receiver))?;
-        Ok(Self {
-            sender,
-            is_failing,
-            is_required,
-            metrics,
-        })
+        Ok(audit)
     }
 
-    /// Takes a place for the line of a request, before anything of it is done.
-    pub fn reserve(&self) -> Result<Slot, NoAudit> {
+    /// A log, and what somebody has to write.
+    fn unwritten(is_required: bool, metrics: Arc<Metrics>) -> (Self, UnboundedReceiver<Message>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let audit = Self {
+            sender,
+            waiting: Arc::default(),
+            is_failing: Arc::default(),
+            is_required,
+            metrics,
+        };
+        (audit, receiver)
+    }
+
+    /// Lets a request in, or not, before anything of it is done.
+    pub fn reserve(&self, party: Party) -> Result<Option<Slot>, NoAudit> {
         if !self.is_required {
-            return Ok(Slot(None));
+            return Ok(None);
         }
         let is_failing = self.is_failing.load(Ordering::Acquire);
-        let permit = self.sender.clone().try_reserve_owned().ok();
-        if let Some(permit) = permit.filter(|_| !is_failing) {
-            return Ok(Slot(Some(permit)));
+        if !is_failing && !self.sender.is_closed() && self.has_room(party) {
+            return Ok(Some(Slot(())));
         }
         self.metrics.audit_failure();
         Err(NoAudit)
@@ -150,33 +174,39 @@ impl Audit {
 
     /// Hands a line over. Without a slot it is lost, and counted, where too many wait.
     pub fn record(&self, slot: Option<Slot>, record: &AuditRecord<'_>) {
-        let Ok(mut line) = serde_json::to_vec(record) else {
+        let party = record.client.map_or(Party::Stranger, |_| Party::Client);
+        let is_taken = slot.is_some() || self.has_room(party);
+        let line = serde_json::to_vec(record).ok().filter(|_| is_taken);
+        let Some(mut line) = line else {
             self.metrics.audit_failure();
             return;
         };
         line.push(b'\n');
-        let message = Message::Line(line);
-        match slot.and_then(|slot| slot.0) {
-            Some(permit) => drop(permit.send(message)),
-            None if self.sender.try_send(message).is_err() => self.metrics.audit_failure(),
-            None => {}
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.sender.send(Message::Line(line)).is_err() {
+            self.metrics.audit_failure();
         }
     }
 
+    fn has_room(&self, party: Party) -> bool {
+        let max = match party {
+            Party::Client => WAITING_MAX,
+            Party::Stranger => WAITING_MAX / 2,
+        };
+        self.waiting.load(Ordering::Relaxed) < max
+    }
+
     /// Opens the file again, after it was moved away.
-    pub async fn reopen(&self) {
+    pub fn reopen(&self) {
         // An error is a thread that is gone: requests notice.
-        let _ = self.sender.send(Message::Reopen).await;
+        let _ = self.sender.send(Message::Reopen);
     }
 
     /// Waits until everything so far is written, or a few seconds.
     pub async fn flush(&self) {
         let (done, is_done) = oneshot::channel();
-        let flushed = async {
-            let _ = self.sender.send(Message::Flush(done)).await;
-            let _ = is_done.await;
-        };
-        if tokio::time::timeout(FLUSH_PATIENCE, flushed).await.is_err() {
+        let _ = self.sender.send(Message::Flush(done));
+        if tokio::time::timeout(FLUSH_PATIENCE, is_done).await.is_err() {
             tracing::error!("the audit log is not written to its end");
         }
     }
@@ -198,6 +228,7 @@ pub fn bounded(text: &str) -> String {
 struct Writer {
     destination: Destination,
     output: Option<Box<dyn Write + Send>>,
+    waiting: Arc<AtomicUsize>,
     is_failing: Arc<AtomicBool>,
     /// Whether the file may end in the midst of a line.
     is_torn: bool,
@@ -205,10 +236,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut receiver: Receiver<Message>) {
+    fn run(mut self, mut receiver: UnboundedReceiver<Message>) {
         while let Some(message) = receiver.blocking_recv() {
             match message {
-                Message::Line(line) => self.write(&line, &receiver),
+                Message::Line(line) => {
+                    self.write(&line, &receiver);
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                }
                 Message::Reopen => self.output = None,
                 Message::Flush(done) => drop(done.send(())),
             }
@@ -216,7 +250,7 @@ impl Writer {
     }
 
     /// Tries until it is written: meanwhile lines wait, and where they are required nobody is served.
-    fn write(&mut self, line: &[u8], receiver: &Receiver<Message>) {
+    fn write(&mut self, line: &[u8], receiver: &UnboundedReceiver<Message>) {
         while let Err(error) = self.try_write(line) {
             self.metrics.audit_failure();
             if !self.is_failing.swap(true, Ordering::AcqRel) {
@@ -266,7 +300,7 @@ fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
 /// What tells the lines from others.
 pub const TARGET: &str = "s3seal::audit";
 
-/// Lines that wait to be written: more than requests can be in flight in a usual deployment.
+/// Lines that wait to be written, but for those of requests that were let in before.
 const WAITING_MAX: usize = 16_384;
 
 /// Longest value of a request in a line, in bytes: the longest key of an object.
@@ -301,12 +335,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         let log = Audit::start(Destination::File(path.clone()), true, metrics()).unwrap();
-        log.record(log.reserve().ok(), &record("A"));
+        log.record(log.reserve(Party::Client).unwrap(), &record("A"));
         log.record(None, &record("B"));
         log.flush().await;
         let moved = dir.path().join("audit.1");
         std::fs::rename(&path, &moved).unwrap();
-        log.reopen().await;
+        log.reopen();
         log.record(None, &record("C"));
         log.flush().await;
         let ids = |path: &std::path::Path| -> Vec<String> {
@@ -334,19 +368,59 @@ mod tests {
         let log = Audit::start(Destination::File(path.clone()), true, Arc::clone(&counted));
         let log = log.unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        log.reopen().await;
-        log.record(log.reserve().ok(), &record("A"));
-        while log.reserve().is_ok() {
+        log.reopen();
+        log.record(log.reserve(Party::Client).unwrap(), &record("A"));
+        while log.reserve(Party::Client).is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let text = counted.render();
         assert!(!text.contains("s3seal_audit_failures_total 0"), "{text}");
         std::fs::create_dir(&folder).unwrap();
         log.flush().await;
-        assert!(log.reserve().is_ok());
+        assert!(log.reserve(Party::Client).is_ok());
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
         let away = dir.path().join("none").join("audit.jsonl");
         assert!(Audit::start(Destination::File(away), true, counted).is_err());
+    }
+
+    /// However many there are and however slow, whoever asks: only lines that wait take room.
+    #[tokio::test]
+    async fn requests_that_have_not_ended_keep_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Destination::File(dir.path().join("audit.jsonl"));
+        let log = Audit::start(file, true, metrics()).unwrap();
+        let open: Vec<_> = (0..=WAITING_MAX).map(|_| log.reserve(Party::Client)).collect();
+        assert!(open.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn strangers_leave_room_for_clients() {
+        let (log, _unread) = Audit::unwritten(true, metrics());
+        let waiting = || log.waiting.load(Ordering::Relaxed);
+        let early = log.reserve(Party::Stranger).unwrap();
+        for _ in 0..WAITING_MAX {
+            log.record(None, &record("STRANGER"));
+        }
+        assert_eq!(waiting(), WAITING_MAX / 2);
+        assert_eq!(log.reserve(Party::Stranger).err(), Some(NoAudit));
+        log.record(early, &record("STRANGER"));
+        assert_eq!(waiting(), WAITING_MAX / 2 + 1, "who was let in is heard");
+        let slot = log.reserve(Party::Client).unwrap();
+        let client = AuditRecord {
+            client: Some("APP"),
+            ..record("CLIENT")
+        };
+        for _ in 0..WAITING_MAX {
+            log.record(None, &client);
+        }
+        assert_eq!(waiting(), WAITING_MAX);
+        assert_eq!(log.reserve(Party::Client).err(), Some(NoAudit));
+        log.record(slot, &client);
+        assert_eq!(waiting(), WAITING_MAX + 1);
+        let lost = WAITING_MAX / 2 + WAITING_MAX / 2 + 1 + 2;
+        let counted = format!("s3seal_audit_failures_total {lost}");
+        let text = log.metrics.render();
+        assert!(text.lines().any(|line| line == counted), "{text}");
     }
 
     #[test]
