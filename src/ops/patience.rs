@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,13 +16,65 @@ use super::incoming::respond;
 use super::report;
 use crate::body::waiting::WaitingBody;
 use crate::body::{Body, BodyError, collect};
-use crate::error::Error;
+use crate::error::{Error, Fault};
+use crate::s3::error_code::ErrorCode;
 use crate::s3::xml;
+use crate::s3::xml::error::ErrorDocument;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_id::RequestId;
 
 /// An operation under way.
 pub type Work = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+/// Where it is told that the document behind a head is a refusal: an extension of the answer, for
+/// whoever writes down how it ended.
+#[derive(Clone, Debug, Default)]
+pub struct Afterwards(Arc<OnceLock<Refusal>>);
+
+/// A refusal behind a head that says 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the head would have said.
+    pub status: u16,
+    /// The S3 code, if it is a known one.
+    pub code: Option<&'static str>,
+    /// Whose fault it is; `None` where the refusal is the upstream's.
+    pub fault: Option<Fault>,
+}
+
+impl Afterwards {
+    /// The refusal, if it has come to that.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.get().copied()
+    }
+
+    fn tell(&self, refusal: Refusal) {
+        // There is one outcome.
+        let _ = self.0.set(refusal);
+    }
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Self {
+        let code = error.to_s3().code;
+        Self {
+            status: code.status().as_u16(),
+            code: Some(code.as_str()),
+            fault: Some(error.fault()),
+        }
+    }
+
+    /// The upstream's.
+    fn relayed(status: StatusCode, document: &[u8]) -> Self {
+        let document = ErrorDocument::parse(document);
+        let code = document.and_then(|document| ErrorCode::from_name(document.code()));
+        Self {
+            status: status.as_u16(),
+            code: code.map(ErrorCode::as_str),
+            fault: None,
+        }
+    }
+}
 
 /// Answers as `work` does if that is done soon, and otherwise with a 200 whose document follows.
 pub async fn patiently(
@@ -42,33 +94,35 @@ async fn answer_within(
     match timeout(patience, work.as_mut()).await {
         Ok(done) => done,
         Err(_elapsed) => {
-            let span = tracing::Span::current();
+            let afterwards = Afterwards::default();
+            let (told, span) = (afterwards.clone(), tracing::Span::current());
             let document = async move {
-                let outcome = work.await;
-                let _entered = span.enter();
-                match outcome {
-                    Ok(response) => Ok(response),
-                    Err(error) => Err(refusal(&error, id, &metrics)),
-                }
-            };
-            let document = async move {
-                match document.await {
-                    Ok(response) => document_of(response).await,
-                    Err(refusal) => Ok(refusal),
+                match work.await {
+                    Ok(response) => document_of(response, &told).await,
+                    Err(error) => {
+                        told.tell(Refusal::of(&error));
+                        Ok(span.in_scope(|| refusal(&error, id, &metrics)))
+                    }
                 }
             };
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
             let body = Body::new(WaitingBody::new(document, patience));
-            Ok(respond(StatusCode::OK, headers, body))
+            let mut answer = respond(StatusCode::OK, headers, body);
+            answer.extensions_mut().insert(afterwards);
+            Ok(answer)
         }
     }
 }
 
 /// The document of an answer, a refusal's too, without the declaration that has been sent.
-async fn document_of(response: Response<Body>) -> Result<Bytes, BodyError> {
+async fn document_of(response: Response<Body>, told: &Afterwards) -> Result<Bytes, BodyError> {
+    let status = response.status();
     let body = pin!(response.into_body());
     let document = collect(body, DOCUMENT_LEN_MAX).await?;
+    if !status.is_success() {
+        told.tell(Refusal::relayed(status, &document));
+    }
     let end = document
         .starts_with(b"<?xml")
         .then(|| memchr::memmem::find(&document, b"?>"))
@@ -106,7 +160,9 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(1);
 
     /// What a client gets of work that ends when the wait for it has begun to be filled.
-    async fn waited_for(outcome: Result<Response<Body>, Error>) -> (StatusCode, String) {
+    async fn waited_for(
+        outcome: Result<Response<Body>, Error>,
+    ) -> (StatusCode, String, Option<Refusal>) {
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let work = Box::pin(async move {
             ended.await.expect("it is ended");
@@ -115,9 +171,12 @@ mod tests {
         let id = RequestIds::new([0; 8]).next();
         let answer = answer_within(SHORT, id, metrics(), work).await.unwrap();
         let status = answer.status();
+        let afterwards = answer.extensions().get::<Afterwards>().cloned().unwrap();
+        assert_eq!(afterwards.refusal(), None, "nobody knows yet");
         end.send(()).unwrap();
         let document = collect(answer.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8(document.to_vec()).unwrap())
+        let text = String::from_utf8(document.to_vec()).unwrap();
+        (status, text, afterwards.refusal())
     }
 
     #[tokio::test]
@@ -134,14 +193,33 @@ mod tests {
     async fn what_takes_long_is_answered_in_the_document() {
         let document = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CopyObjectResult/>";
         let done = respond(StatusCode::OK, HeaderMap::new(), Body::full(document));
-        let (status, text) = waited_for(Ok(done)).await;
-        assert_eq!(status, StatusCode::OK);
+        let (status, text, refusal) = waited_for(Ok(done)).await;
+        assert_eq!((status, refusal), (StatusCode::OK, None));
         assert_eq!(text.matches("<?xml").count(), 1, "{text}");
         assert!(text.starts_with("<?xml") && text.ends_with("<CopyObjectResult/>"));
         let refused = S3Error::new(ErrorCode::SlowDown).into();
-        let (status, text) = waited_for(Err(refused)).await;
+        let (status, text, refusal) = waited_for(Err(refused)).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(text.matches("<?xml").count(), 1, "{text}");
         assert!(text.contains("<Error><Code>SlowDown</Code>"), "{text}");
+        let expected = Refusal {
+            status: 503,
+            code: Some("SlowDown"),
+            fault: Some(Fault::Proxy),
+        };
+        assert_eq!(refusal, Some(expected));
+        for (code, known) in [("NoSuchKey", Some("NoSuchKey")), ("SomethingNew", None)] {
+            let document = format!("<Error><Code>{code}</Code></Error>");
+            let body = Body::full(document);
+            let relayed = respond(StatusCode::NOT_FOUND, HeaderMap::new(), body);
+            let (_, text, refusal) = waited_for(Ok(relayed)).await;
+            assert!(text.contains(code), "{text}");
+            let expected = Refusal {
+                status: 404,
+                code: known,
+                fault: None,
+            };
+            assert_eq!(refusal, Some(expected));
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::auth::Scheme;
 use crate::body::observe::{End, Sent};
 use crate::body::pace::Brake;
 use crate::error::Fault;
+use crate::ops::patience::Refusal;
 use crate::ops::trail::{Mode, Trail};
 use crate::s3::headers::X_AMZ_COPY_SOURCE;
 use crate::s3::query::Query;
@@ -31,6 +32,8 @@ pub struct Account {
     bucket: Option<String>,
     client: Option<String>,
     error: Option<(&'static str, Fault)>,
+    /// A refusal that came after the head of the answer.
+    late: Option<Refusal>,
     received: Arc<AtomicU64>,
     brake: Brake,
     trail: Trail,
@@ -60,6 +63,7 @@ impl Account {
             bucket: None,
             client: None,
             error: None,
+            late: None,
             received: Arc::default(),
             brake: Brake::default(),
             trail: Trail::default(),
@@ -85,6 +89,24 @@ impl Account {
     /// The S3 code it is refused with, and whose fault that is.
     pub fn set_error(&mut self, code: &'static str, fault: Fault) {
         self.error = Some((code, fault));
+    }
+
+    /// The document behind the head of the answer is a refusal.
+    pub fn set_late(&mut self, refusal: Refusal) {
+        if let (Some(code), Some(fault)) = (refusal.code, refusal.fault) {
+            self.set_error(code, fault);
+        }
+        self.late = Some(refusal);
+    }
+
+    /// The status that says how it ended: of the answer, unless that says 200 too soon.
+    pub fn status(&self, sent: u16) -> u16 {
+        self.late.map_or(sent, |refusal| refusal.status)
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        let own = self.error.map(|(code, _)| code);
+        own.or_else(|| self.late?.code)
     }
 
     /// Gathers from here on what the audit log says, too; the request came at `time`.
@@ -162,15 +184,25 @@ impl Account {
             version_id: made.or_else(|| event.version.clone()),
             source: event.source.clone(),
             status,
-            error: self.error.map(|(code, _)| code),
+            error: self.code(),
             mode: used.map(|used| mode_name(used.mode)),
             provider: key.map(|key| key.provider.name()),
             key_id: key.map(|key| audit::bounded(&key.id)),
             key_version: key.map(|key| key.version),
-            outcome: outcome(status, sent.end),
+            outcome: self.outcome(status, sent.end),
             bytes_in: self.received.load(Ordering::Relaxed),
             bytes_out: sent.bytes,
         })
+    }
+
+    fn outcome(&self, status: u16, end: End) -> &'static str {
+        match (status, end) {
+            _ if self.late.is_some() => "failed",
+            (_, End::Cancelled) => "cut",
+            (500.., _) | (_, End::Failed) => "failed",
+            (400..500, End::Complete) => "refused",
+            (_, End::Complete) => "ok",
+        }
     }
 
     /// Where its body bytes are counted.
@@ -186,6 +218,7 @@ impl Account {
         status: u16,
         sent: Sent,
     ) -> Option<Failure> {
+        let status = self.status(status);
         let is_complete = sent.end != End::Failed;
         let is_answer = self.error.is_none() && matches!(status, 404 | 412 | 416);
         if is_complete && (status < 400 || is_answer) {
@@ -198,7 +231,7 @@ impl Account {
             request_id: self.id,
             operation: self.operation,
             status,
-            code: self.error.map(|(code, _)| code),
+            code: self.code(),
             fault: fault.map(Fault::name),
             bucket: self.bucket.clone(),
             is_complete,
@@ -219,7 +252,7 @@ impl Account {
             bucket: self.bucket.as_deref(),
             uri,
             status,
-            error: self.error.map(|(code, _)| code),
+            error: self.code(),
             bytes_in: self.received.load(Ordering::Relaxed),
             bytes_out: sent.bytes,
             duration,
@@ -248,11 +281,3 @@ fn mode_name(mode: Mode) -> &'static str {
     }
 }
 
-fn outcome(status: u16, end: End) -> &'static str {
-    match (status, end) {
-        (_, End::Cancelled) => "cut",
-        (500.., _) | (_, End::Failed) => "failed",
-        (400..500, End::Complete) => "refused",
-        (_, End::Complete) => "ok",
-    }
-}

@@ -12,6 +12,7 @@ use super::account::Account;
 use crate::body::Body;
 use crate::body::observe::{End, Observed, Sent};
 use crate::body::pace::Slowed;
+use crate::ops::patience::Afterwards;
 use crate::s3::headers::X_AMZ_VERSION_ID;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Direction, InFlight, Metrics};
@@ -45,6 +46,8 @@ pub(super) struct Closing {
 struct Answer {
     status: u16,
     version: Option<HeaderValue>,
+    /// Where there is more to know than it says.
+    afterwards: Option<Afterwards>,
 }
 
 impl Closing {
@@ -81,6 +84,7 @@ impl Closing {
         self.answer = Some(Answer {
             status: response.status().as_u16(),
             version: response.headers().get(X_AMZ_VERSION_ID).cloned(),
+            afterwards: response.extensions().get().cloned(),
         });
         let Self {
             books,
@@ -105,6 +109,10 @@ impl Closing {
         if std::mem::replace(&mut self.is_closed, true) {
             return;
         }
+        let afterwards = self.answer.as_ref().and_then(|it| it.afterwards.as_ref());
+        if let Some(refusal) = afterwards.and_then(Afterwards::refusal) {
+            self.log.set_late(refusal);
+        }
         let log = &self.log;
         drop((self.in_flight.take(), self.ticket.take()));
         let (status, version) = match &self.answer {
@@ -117,7 +125,7 @@ impl Closing {
             audit,
             clock,
         } = &self.books;
-        metrics.request(self.operation, status, self.started.elapsed());
+        metrics.request(self.operation, log.status(status), self.started.elapsed());
         metrics.bytes(Direction::ClientOut, sent.bytes);
         if let Some(failure) = log.failure(*clock, status, sent) {
             recent.push(failure);

@@ -14,7 +14,7 @@ pub struct Failure {
     pub request_id: RequestId,
     /// S3's name of the operation.
     pub operation: &'static str,
-    /// HTTP status sent.
+    /// HTTP status sent, or that of a refusal in the document behind a 200.
     pub status: u16,
     /// S3 error code sent; `None` where the answer is the upstream's.
     pub code: Option<&'static str>,

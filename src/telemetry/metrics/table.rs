@@ -90,7 +90,7 @@ pub(super) const KEY_BUCKETS: &[f64] = &[
 pub(super) const REQUESTS: Description = Description {
     name: "s3seal_requests_total",
     kind: Kind::Counter,
-    help: "Requests answered, by S3 operation and class of the status",
+    help: "Requests answered, by S3 operation and class of the status, or of an error behind a 200",
     labels: &["operation", "status_class"],
     unit: "requests",
     stability: Stability::Stable,

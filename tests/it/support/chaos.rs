@@ -72,6 +72,8 @@ pub enum Step {
     Mangle(Box<dyn FnOnce(&mut Reply) + Send>),
     /// This, after the body was read; nothing is stored.
     Answer(Reply),
+    /// This, so much later.
+    Late(Duration, Reply),
     /// This, before a byte of the body is read; then the connection is closed.
     Refuse(Reply),
     /// A reset without an answer, once the body was read.
@@ -290,7 +292,12 @@ impl Exchange<'_> {
                 let _ = self.stream.shutdown().await;
                 return self.wait_for_leave().await;
             }
-            Step::Serve | Step::Mangle(_) | Step::Answer(_) | Step::Reset | Step::Hang => {}
+            Step::Serve
+            | Step::Mangle(_)
+            | Step::Answer(_)
+            | Step::Late(..)
+            | Step::Reset
+            | Step::Hang => {}
         }
         self.read_body(buffer).await?;
         match step {
@@ -304,6 +311,10 @@ impl Exchange<'_> {
                 self.send(reply).await
             }
             Step::Answer(reply) => self.send(reply).await,
+            Step::Late(after, reply) => {
+                tokio::time::sleep(after).await;
+                self.send(reply).await
+            }
             Step::Reset => {
                 self.stream.set_zero_linger().unwrap();
                 None

@@ -7,9 +7,10 @@ use tempfile::TempDir;
 
 use super::limits::answer_to_head;
 use super::{CLIENTS, TENANT};
+use crate::support::chaos::{Chaos, Reply, Step};
 use crate::support::form::Form;
 use crate::support::upstream::Embedded;
-use crate::support::wire::{Untouched, hang_up};
+use crate::support::wire::{Untouched, begin, hang_up};
 use crate::support::{APP, Options, Proxy};
 
 /// Waits for so many lines.
@@ -146,6 +147,69 @@ async fn p133_every_request_has_one_line_and_no_secret_is_in_it() {
     ] {
         assert!(!text.contains(secret), "{secret}");
     }
+    proxy.stop().await;
+}
+
+/// The head of the answer says 200 and has long been sent.
+#[tokio::test]
+async fn p133_what_is_refused_in_the_document_is_told_as_failed() {
+    const TAG: &str = "0123456789abcdef0123456789abcdef";
+    let chaos = Chaos::start().await;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let proxy = Proxy::start(chaos.address, audited(&file, true)).await;
+    let owner = proxy.client();
+    let created = "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>object</Key>\
+                   <UploadId>up</UploadId></InitiateMultipartUploadResult>";
+    let listed = format!(
+        "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber>\
+         <ETag>{TAG}</ETag><Size>16740</Size></Part></ListPartsResult>"
+    );
+    chaos.script([
+        Step::Answer(Reply::new(200, created)),
+        Step::Answer(Reply::new(200, listed)),
+        Step::Late(Duration::from_secs(11), Reply::error(503, "SlowDown")),
+    ]);
+    let begun = owner.draft("POST", "/bucket/object?uploads").send().await;
+    assert_eq!(begun.status, 200, "{begun:?}");
+    let document = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;{TAG}-0&quot;</ETag>\
+         </Part></CompleteMultipartUpload>"
+    );
+    let complete = owner.draft("POST", "/bucket/object?uploadId=up");
+    let refused = complete.body(document).send().await;
+    assert_eq!(
+        (refused.status.as_u16(), &*refused.code()),
+        (200, "SlowDown")
+    );
+    let (_, lines) = lines(&file, 2).await;
+    let line = &lines[1];
+    let told = ["operation", "error", "outcome"].map(|name| line[name].as_str());
+    let expected = ["CompleteMultipartUpload", "SlowDown", "failed"];
+    assert_eq!(told, expected.map(Some), "{line}");
+    assert_eq!(line["status"], 200, "what was sent: {line}");
+    let counted =
+        "s3seal_requests_total{operation=\"CompleteMultipartUpload\",status_class=\"5xx\"} 1";
+    assert!(proxy.metrics().await.contains(counted));
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn p133_a_client_that_leaves_before_the_answer_has_a_line() {
+    let chaos = Chaos::start().await;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let proxy = Proxy::start(chaos.address, audited(&file, true)).await;
+    chaos.script([Step::Hang]);
+    let delete = proxy.client().draft("DELETE", "/bucket/object").build();
+    let open = begin(proxy.address, &delete).await;
+    chaos.wait_until("it asks", |seen| !seen.is_empty()).await;
+    drop(open);
+    let (_, lines) = lines(&file, 1).await;
+    let told = ["operation", "key", "client", "outcome"].map(|name| lines[0][name].as_str());
+    let expected = ["DeleteObject", "object", APP.id, "cut"];
+    assert_eq!(told, expected.map(Some), "{}", lines[0]);
+    assert_eq!(lines[0]["status"], 499);
     proxy.stop().await;
 }
 
