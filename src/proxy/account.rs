@@ -16,6 +16,7 @@ use crate::body::pace::Brake;
 use crate::error::Fault;
 use crate::ops::patience::Refusal;
 use crate::ops::trail::{Mode, Trail};
+use crate::s3::copy_source::CopySource;
 use crate::s3::headers::X_AMZ_COPY_SOURCE;
 use crate::s3::query::Query;
 use crate::telemetry::access_log::{self, AccessRecord};
@@ -47,9 +48,16 @@ struct Event {
     time: String,
     key: Option<String>,
     version: Option<String>,
-    source: Option<String>,
+    source: Option<Source>,
     scheme: Option<Scheme>,
     slot: Option<Slot>,
+}
+
+/// What a copy reads. In no other spelling than the operation's: a key can be written in many.
+enum Source {
+    Object(CopySource),
+    /// It names none.
+    Text(String),
 }
 
 impl Account {
@@ -149,9 +157,13 @@ impl Account {
     /// What it copies.
     pub fn set_source(&mut self, headers: &HeaderMap) {
         if let Some(event) = &mut self.event {
-            let source = headers.get(X_AMZ_COPY_SOURCE);
-            let source = source.map(|it| String::from_utf8_lossy(it.as_bytes()));
-            event.source = source.map(|it| audit::bounded(&access_log::without_signature(&it)));
+            event.source = headers.get(X_AMZ_COPY_SOURCE).map(|text| {
+                if let Ok(source) = CopySource::parse(headers) {
+                    return Source::Object(source);
+                }
+                let text = String::from_utf8_lossy(text.as_bytes());
+                Source::Text(audit::bounded(&access_log::without_signature(&text)))
+            });
         }
     }
 
@@ -170,6 +182,12 @@ impl Account {
         let event = self.event.as_ref()?;
         let used = self.trail.shown();
         let key = used.and_then(|used| used.key.as_ref());
+        let (source, source_text) = match &event.source {
+            Some(Source::Object(source)) => (Some(source), None),
+            Some(Source::Text(text)) => (None, Some(text.clone())),
+            None => (None, None),
+        };
+        let source_version = source.and_then(CopySource::version);
         let made = version.map(|it| audit::bounded(&String::from_utf8_lossy(it.as_bytes())));
         Some(AuditRecord {
             target: audit::TARGET,
@@ -182,7 +200,10 @@ impl Account {
             bucket: self.bucket.as_deref().map(audit::bounded),
             key: event.key.clone(),
             version_id: made.or_else(|| event.version.clone()),
-            source: event.source.clone(),
+            source_bucket: source.map(|it| audit::bounded(it.bucket())),
+            source_key: source.map(|it| audit::bounded(it.key())),
+            source_version_id: source_version.map(audit::bounded),
+            source: source_text,
             status,
             error: self.code(),
             mode: used.map(|used| mode_name(used.mode)),
@@ -280,4 +301,3 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::NamedKey => "named-key",
     }
 }
-

@@ -182,9 +182,7 @@ impl Proxy {
             log.audit((self.surroundings.clock)());
         }
         // Who it is comes later, and is asked again then.
-        let party = parsed
-            .as_ref()
-            .map_or(Party::Stranger, |_| Party::Client);
+        let party = parsed.as_ref().map_or(Party::Stranger, |_| Party::Client);
         let parsed = match self.let_in(party) {
             Ok(_) => parsed,
             Err(unaudited) => Err(unaudited),

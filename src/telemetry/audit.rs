@@ -44,7 +44,16 @@ pub struct AuditRecord<'a> {
     /// The version that was asked for, or made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// What a copy reads, as the client named it.
+    /// Bucket of what a copy reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_bucket: Option<String>,
+    /// Its decoded key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_key: Option<String>,
+    /// Its version, if one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_version_id: Option<String>,
+    /// What a copy should read, as the client wrote it, where that names no object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The HTTP status.
@@ -389,7 +398,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = Destination::File(dir.path().join("audit.jsonl"));
         let log = Audit::start(file, true, metrics()).unwrap();
-        let open: Vec<_> = (0..=WAITING_MAX).map(|_| log.reserve(Party::Client)).collect();
+        let open: Vec<_> = (0..=WAITING_MAX)
+            .map(|_| log.reserve(Party::Client))
+            .collect();
         assert!(open.iter().all(Result::is_ok));
     }
 

@@ -128,7 +128,7 @@ async fn p133_every_request_has_one_line_and_no_secret_is_in_it() {
         assert_eq!(told(line, &key), expected, "{}", lines[line]);
     }
     assert_eq!(lines[1]["version_id"], "null");
-    assert_eq!(lines[3]["source"], "bucket/a%20%22b%22");
+    assert_eq!(told(3, &SOURCE), "bucket a \"b\" null null");
     assert_eq!(
         (&lines[0]["bytes_in"], &lines[2]["bytes_out"]),
         (&10.into(), &10.into())
@@ -147,6 +147,39 @@ async fn p133_every_request_has_one_line_and_no_secret_is_in_it() {
     ] {
         assert!(!text.contains(secret), "{secret}");
     }
+    proxy.stop().await;
+}
+
+/// What a copy reads, as parsed, or else as sent.
+const SOURCE: [&str; 4] = ["source_bucket", "source_key", "source_version_id", "source"];
+
+#[tokio::test]
+async fn p133_the_source_of_a_copy_is_told_as_it_is_read_however_it_is_spelled() {
+    let upstream = Untouched::start().await;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let proxy = Proxy::start(upstream.address, audited(&file, true)).await;
+    let tenant = proxy.client().signing_as(TENANT);
+    let long = format!("bucket/{}", "%6b".repeat(1000));
+    let sources = [
+        "bucket/%73%65%63ret?versionId=v%2B1",
+        "%62ucket%2fsecret",
+        &long,
+        "no-key",
+        "bucket/%ff",
+    ];
+    for source in sources {
+        let copy = tenant.draft("PUT", "/team-b/copy");
+        let copy = copy.header("x-amz-copy-source", source);
+        assert!(copy.send().await.status.is_client_error(), "{source}");
+    }
+    let (_, lines) = lines(&file, sources.len()).await;
+    let told = |line: usize| SOURCE.map(|name| lines[line][name].as_str().unwrap_or("-"));
+    assert_eq!(told(0), ["bucket", "secret", "v+1", "-"]);
+    assert_eq!(told(1), ["bucket", "secret", "-", "-"]);
+    assert_eq!(told(2), ["bucket", &"k".repeat(1000), "-", "-"]);
+    assert_eq!(told(3), ["-", "-", "-", "no-key"]);
+    assert_eq!(told(4), ["-", "-", "-", "bucket/%ff"]);
     proxy.stop().await;
 }
 
