@@ -99,9 +99,9 @@ impl<B: HttpBody<Data = Bytes, Error = BodyError> + Unpin> OpenBody<B> {
         };
         let waiting = self.growth.waiting.get_or_insert_with(|| {
             // Given back first: who holds some while it waits for more could wait for ever.
-            self.share = Share::default();
-            let room = Arc::clone(room);
-            Box::pin(async move { room.to_open(chunk_len).await })
+            self.share = self.share.given_back();
+            let (room, quota) = (Arc::clone(room), self.share.quota().cloned());
+            Box::pin(async move { room.to_open(chunk_len, quota.as_ref()).await })
         });
         let share = ready!(waiting.as_mut().poll(cx));
         self.growth.waiting = None;
@@ -377,7 +377,7 @@ mod tests {
             show: 1 << 30,
         };
         let room = Arc::new(Room::new(Room::LEN_MIN));
-        let taken = room.to_open(8 << 20).await.unwrap();
+        let taken = room.to_open(8 << 20, None).await.unwrap();
         let source = http_body_util::Full::new(Bytes::from(stored));
         let source = source.map_err(|never| match never {});
         let mut body = OpenBody::new(source, opener, window, Share::default(), |_| {})

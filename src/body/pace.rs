@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use super::room::Quota;
 use super::{Body, BodyError};
 use crate::telemetry::metrics::{Limited, Metrics};
 
@@ -65,6 +66,8 @@ pub struct Bandwidth {
     pub meter: Arc<Mutex<Meter>>,
     /// What it may move.
     pub allowance: Allowance,
+    /// What it may hold meanwhile.
+    pub quota: Arc<Quota>,
     /// Counts requests that had to wait.
     pub metrics: Arc<Metrics>,
     /// Whether this one is counted already.
@@ -82,9 +85,17 @@ impl Brake {
         let _ = self.0.set(bandwidth);
     }
 
-    /// Whether it does anything.
-    pub fn is_set(&self) -> bool {
-        self.0.get().is_some()
+    /// A body that moves as fast as the client may have it; whose it is has to be known.
+    pub fn slow(&self, body: Body) -> Body {
+        if self.0.get().is_none() {
+            return body;
+        }
+        Body::new(Slowed::new(body, self.clone()))
+    }
+
+    /// What the client may hold of the room for chunks; `None`: all.
+    pub fn quota(&self) -> Option<&Arc<Quota>> {
+        self.0.get().map(|bandwidth| &bandwidth.quota)
     }
 
     /// The pause after `bytes` that were moved, if there has to be one.
@@ -181,6 +192,7 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
+    use crate::body::room::Room;
 
     const FIVE: Allowance = Allowance {
         per_second: 5,
@@ -228,6 +240,7 @@ mod tests {
                 per_second: 640 << 10,
                 burst: 64 << 10,
             },
+            quota: Arc::new(Room::new(0).quota()),
             metrics: Arc::clone(&metrics),
             is_slowed: AtomicBool::new(false),
         });

@@ -32,17 +32,42 @@ pub struct Taken {
     pub max: usize,
 }
 
+/// What one client may hold of each half. A client that is slowed down holds what it has for long:
+/// a chunk is opened as a whole, and goes out piece by piece.
+#[derive(Debug)]
+pub struct Quota {
+    opening: Arc<Semaphore>,
+    sealing: Arc<Semaphore>,
+    /// Of each half, in units of [`CHUNK_LEN`].
+    units: usize,
+}
+
 /// A request's share of it, given back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Share {
-    _permit: Option<OwnedSemaphorePermit>,
+    _permits: Option<[Option<OwnedSemaphorePermit>; 2]>,
     chunk_len: usize,
+    quota: Option<Arc<Quota>>,
 }
 
 impl Share {
     /// The largest chunk that there is room for: those of the usual size always have it.
     pub fn chunk_len(&self) -> usize {
         self.chunk_len.max(CHUNK_LEN)
+    }
+
+    /// No room, of whoever this is.
+    #[must_use]
+    pub fn given_back(&self) -> Self {
+        Self {
+            quota: self.quota.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Out of whose quota it is.
+    pub fn quota(&self) -> Option<&Arc<Quota>> {
+        self.quota.as_ref()
     }
 }
 
@@ -77,25 +102,43 @@ impl Room {
         }
     }
 
+    /// A part of each half that is one client's: a quarter, or what a request needs at most.
+    pub fn quota(&self) -> Quota {
+        let units = (self.units / 4).max(Self::LEN_MIN / 2 / CHUNK_LEN);
+        Quota {
+            opening: Arc::new(Semaphore::new(units)),
+            sealing: Arc::new(Semaphore::new(units)),
+            units,
+        }
+    }
+
     /// Waits for room to open chunks of this length; `None` if there is none for long.
-    pub async fn to_open(&self, chunk_len: usize) -> Option<Share> {
-        let share = share(&self.opening, held(chunk_len), PATIENCE).await?;
-        Some(Share { chunk_len, ..share })
+    pub async fn to_open(&self, chunk_len: usize, quota: Option<&Arc<Quota>>) -> Option<Share> {
+        let own = quota.map(|quota| (&quota.opening, quota.units));
+        let share = share(&self.opening, own, held(chunk_len), PATIENCE).await?;
+        Some(Share {
+            chunk_len,
+            quota: quota.cloned(),
+            ..share
+        })
     }
 
     /// Waits for room to hold a whole body that is opened at once; `None` if there is none for long.
-    pub async fn to_open_whole(&self, len: usize) -> Option<Share> {
-        share(&self.opening, len, PATIENCE).await
+    pub async fn to_open_whole(&self, len: usize, quota: Option<&Arc<Quota>>) -> Option<Share> {
+        let own = quota.map(|quota| (&quota.opening, quota.units));
+        share(&self.opening, own, len, PATIENCE).await
     }
 
     /// Waits for room to seal chunks of this length; `None` if there is none for long.
-    pub async fn to_seal(&self, chunk_len: usize) -> Option<Share> {
-        share(&self.sealing, held(chunk_len), PATIENCE).await
+    pub async fn to_seal(&self, chunk_len: usize, quota: Option<&Arc<Quota>>) -> Option<Share> {
+        let own = quota.map(|quota| (&quota.sealing, quota.units));
+        share(&self.sealing, own, held(chunk_len), PATIENCE).await
     }
 
     /// Waits for room to hold a whole body that will be sealed; `None` if there is none for long.
-    pub async fn to_hold(&self, len: usize) -> Option<Share> {
-        share(&self.sealing, len, PATIENCE).await
+    pub async fn to_hold(&self, len: usize, quota: Option<&Arc<Quota>>) -> Option<Share> {
+        let own = quota.map(|quota| (&quota.sealing, quota.units));
+        share(&self.sealing, own, len, PATIENCE).await
     }
 }
 
@@ -109,16 +152,32 @@ fn held(chunk_len: usize) -> usize {
     }
 }
 
-async fn share(half: &Arc<Semaphore>, len: usize, patience: Duration) -> Option<Share> {
+/// Of the client's own first: who waits for that takes nothing from others.
+async fn share(
+    half: &Arc<Semaphore>,
+    own: Option<(&Arc<Semaphore>, usize)>,
+    len: usize,
+    patience: Duration,
+) -> Option<Share> {
     if len <= CHUNK_LEN {
         return Some(Share::default());
     }
     let units = u32::try_from(len.div_ceil(CHUNK_LEN)).ok()?;
-    let permit = timeout(patience, Arc::clone(half).acquire_many_owned(units)).await;
-    let permit = permit.ok()?.ok()?;
+    let permits = async {
+        let own = match own {
+            // What is larger than all of it takes all of it.
+            Some((own, most)) => {
+                let units = u32::try_from(most).unwrap_or(units).min(units);
+                Some(Arc::clone(own).acquire_many_owned(units).await.ok()?)
+            }
+            None => None,
+        };
+        let permit = Arc::clone(half).acquire_many_owned(units).await.ok()?;
+        Some([own, Some(permit)])
+    };
     Some(Share {
-        _permit: Some(permit),
-        chunk_len: 0,
+        _permits: Some(timeout(patience, permits).await.ok()??),
+        ..Share::default()
     })
 }
 
@@ -139,27 +198,78 @@ mod tests {
     #[tokio::test]
     async fn requests_wait_for_each_other_and_the_directions_do_not() {
         let room = Room::new(Room::LEN_MIN);
-        let first = room.to_seal(LARGEST).await.unwrap();
-        assert!(room.to_open(LARGEST).await.is_some());
-        assert!(room.to_seal(CHUNK_LEN).await.is_some(), "the usual ones");
-        let mut second = Box::pin(room.to_seal(2 * CHUNK_LEN));
+        let first = room.to_seal(LARGEST, None).await.unwrap();
+        assert!(room.to_open(LARGEST, None).await.is_some());
+        assert!(
+            room.to_seal(CHUNK_LEN, None).await.is_some(),
+            "the usual ones"
+        );
+        let mut second = Box::pin(room.to_seal(2 * CHUNK_LEN, None));
         assert!(second.as_mut().now_or_never().is_none(), "no room");
         drop(first);
         let second = second.await.unwrap();
-        assert!(room.to_seal(LARGEST).now_or_never().is_none());
+        assert!(room.to_seal(LARGEST, None).now_or_never().is_none());
         drop(second);
-        assert!(room.to_seal(LARGEST).now_or_never().unwrap().is_some());
+        assert!(
+            room.to_seal(LARGEST, None)
+                .now_or_never()
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[tokio::test]
     async fn what_is_opened_as_a_whole_takes_its_size() {
         let room = Room::new(0);
         let half = Room::LEN_MIN / 2;
-        let first = room.to_open_whole(half).await.unwrap();
-        assert!(room.to_open_whole(CHUNK_LEN + 1).now_or_never().is_none());
-        assert!(room.to_open_whole(CHUNK_LEN).now_or_never().is_some());
+        let first = room.to_open_whole(half, None).await.unwrap();
+        assert!(
+            room.to_open_whole(CHUNK_LEN + 1, None)
+                .now_or_never()
+                .is_none()
+        );
+        assert!(room.to_open_whole(CHUNK_LEN, None).now_or_never().is_some());
         drop(first);
-        assert!(room.to_open_whole(half).now_or_never().unwrap().is_some());
+        assert!(
+            room.to_open_whole(half, None)
+                .now_or_never()
+                .unwrap()
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_client_with_a_quota_leaves_the_rest_to_others() {
+        let room = Room::new(4 * Room::LEN_MIN);
+        let (slow, other) = (Arc::new(room.quota()), Arc::new(room.quota()));
+        let first = room.to_open(LARGEST, Some(&slow)).await.unwrap();
+        let mut second = Box::pin(room.to_open(LARGEST, Some(&slow)));
+        assert!(
+            second.as_mut().now_or_never().is_none(),
+            "its part is taken"
+        );
+        // It waits for itself, and takes nothing meanwhile.
+        assert_eq!(room.opening().bytes, HELD * LARGEST);
+        assert!(room.to_seal(LARGEST, Some(&slow)).now_or_never().is_some());
+        assert!(room.to_open(LARGEST, Some(&other)).now_or_never().is_some());
+        let rest: Vec<_> = (0..3)
+            .map(|_| room.to_open(LARGEST, None).now_or_never().unwrap())
+            .collect();
+        assert!(room.to_open(LARGEST, None).now_or_never().is_none(), "full");
+        drop((first, rest));
+        let second = second.await.unwrap();
+        // Chunks that turn out larger come out of the same part.
+        assert!(Arc::ptr_eq(second.given_back().quota().unwrap(), &slow));
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_a_quota_takes_all_of_it() {
+        let room = Room::new(4 * Room::LEN_MIN);
+        let quota = Arc::new(room.quota());
+        let whole = room.to_open_whole(2 * HELD * LARGEST, Some(&quota)).await;
+        assert!(room.to_open(LARGEST, Some(&quota)).now_or_never().is_none());
+        drop(whole);
+        assert!(room.to_open(LARGEST, Some(&quota)).now_or_never().is_some());
     }
 
     #[tokio::test]
@@ -167,7 +277,7 @@ mod tests {
         let room = Room::new(0);
         let max = Room::LEN_MIN / 2;
         assert_eq!(room.opening(), Taken { bytes: 0, max });
-        let held = room.to_seal(2 * CHUNK_LEN).await.unwrap();
+        let held = room.to_seal(2 * CHUNK_LEN, None).await.unwrap();
         let bytes = 6 * CHUNK_LEN;
         assert_eq!(room.sealing(), Taken { bytes, max });
         assert_eq!(room.opening(), Taken { bytes: 0, max });
@@ -178,8 +288,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_ever() {
         let room = Room::new(0);
-        let first = room.to_open(LARGEST).await.unwrap();
-        let waited = share(&room.opening, held(LARGEST), Duration::from_millis(1)).await;
+        let first = room.to_open(LARGEST, None).await.unwrap();
+        let waited = share(&room.opening, None, held(LARGEST), Duration::from_millis(1)).await;
         assert!(waited.is_none());
         drop(first);
     }

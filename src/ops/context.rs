@@ -237,7 +237,7 @@ impl S3Request {
             caller: self.caller.clone(),
             is_operator: self.is_operator,
             trail: self.trail.clone(),
-            brake: Brake::default(),
+            brake: self.brake.clone(),
             received: Arc::default(),
             body: None,
             form: None,

@@ -48,7 +48,8 @@ pub async fn post_object(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
     // A short form is held until it is stored.
     let held = Some(form.rest).filter(|rest| *rest <= SHORT_LEN_MAX);
     let held = held.and_then(|rest| usize::try_from(rest).ok());
-    let share = cx.room.to_hold(held.unwrap_or_default()).await;
+    let quota = request.brake.quota();
+    let share = cx.room.to_hold(held.unwrap_or_default(), quota).await;
     let _share = share.ok_or_else(slow_down)?;
     let file = measure(form.file, &form.part, form.rest, form.closing);
     let (file, len) = file.await?;

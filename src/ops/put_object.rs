@@ -48,7 +48,8 @@ pub async fn store<B: Source>(
     sealing.add_metadata(&mut upstream.headers)?;
     store::name_type(&mut upstream.headers);
     let sealer = SingleSealer::new(cx.settings.cipher, sealing.content_key, len);
-    let sent = store::send_sealed(cx, upstream, body, sealer.map_err(seal_failed)?);
+    let sealer = sealer.map_err(seal_failed)?;
+    let sent = store::send_sealed(cx, request.brake.quota(), upstream, body, sealer);
     let mut response = sent.await?;
     if response.status().is_success() {
         let envelope = &sealing.metadata.envelope;

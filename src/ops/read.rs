@@ -291,8 +291,8 @@ pub enum Unsatisfiable {
 }
 
 /// Waits for room for chunks of this length.
-pub async fn room(cx: &Cx, chunk_len: usize) -> Result<Share, Error> {
-    let share = cx.room.to_open(chunk_len).await;
+pub async fn room(cx: &Cx, request: &S3Request, chunk_len: usize) -> Result<Share, Error> {
+    let share = cx.room.to_open(chunk_len, request.brake.quota()).await;
     share.ok_or_else(|| slow_down().into())
 }
 

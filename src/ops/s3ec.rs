@@ -216,7 +216,8 @@ async fn open(
     let content_key = content_key.map_err(StoredError::from)?;
     let size = plaintext_len(stored_len).map_err(StoredError::from)?;
     let room = usize::try_from(size).unwrap_or(usize::MAX);
-    let share = cx.room.to_open_whole(room).await.ok_or_else(slow_down)?;
+    let share = cx.room.to_open_whole(room, request.brake.quota()).await;
+    let share = share.ok_or_else(slow_down)?;
     let stored = collect(response.into_body(), stored_len).await?;
     let mut stored = BytesMut::from(stored);
     let len = content_key.open(&mut stored).map_err(StoredError::from)?;

@@ -1,6 +1,8 @@
 //! Bodies on their way up: sealed, or plain where the rule says so. Nothing is stored unless all
 //! that the client claimed about them holds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
@@ -13,6 +15,7 @@ use super::incoming::{self, insert_text};
 use crate::auth::PayloadProof;
 use crate::body::claimed::ClaimedBody;
 use crate::body::relay::RelayBody;
+use crate::body::room::Quota;
 use crate::body::seal::{SealBody, seal_buffered};
 use crate::body::{Body, BodyError};
 use crate::error::Error;
@@ -48,9 +51,10 @@ pub async fn send_plain<B: Source>(
     send_streamed(cx, upstream, outcome).await
 }
 
-/// Seals a body and stores it.
+/// Seals a body and stores it. `quota` is what the client may hold of the room for chunks.
 pub async fn send_sealed<B: Source, K: Sealer + Send + Unpin + 'static>(
     cx: &Cx,
+    quota: Option<&Arc<Quota>>,
     mut upstream: UpstreamRequest,
     body: ClaimedBody<B>,
     sealer: K,
@@ -58,7 +62,8 @@ pub async fn send_sealed<B: Source, K: Sealer + Send + Unpin + 'static>(
     if sealer.plaintext_len() > CHUNK_LEN as u64 {
         let stored_len = sealer.stored_len();
         // Held until the upstream has the body; nothing of it is asked for before.
-        let share = cx.room.to_seal(sealer.next_chunk_len().unwrap_or_default());
+        let chunk_len = sealer.next_chunk_len().unwrap_or_default();
+        let share = cx.room.to_seal(chunk_len, quota);
         let share = share.await.ok_or_else(slow_down)?;
         let (sealed, outcome) = SealBody::new(body, sealer);
         upstream.payload = streamed(cx, Body::new(sealed), stored_len);

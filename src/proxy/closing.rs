@@ -11,7 +11,6 @@ use super::access::Ticket;
 use super::account::Account;
 use crate::body::Body;
 use crate::body::observe::{End, Observed, Sent};
-use crate::body::pace::Slowed;
 use crate::ops::patience::Afterwards;
 use crate::s3::headers::X_AMZ_VERSION_ID;
 use crate::telemetry::audit::Audit;
@@ -96,11 +95,7 @@ impl Closing {
         // Whose request it is was known before there was an answer.
         let brake = self.log.brake();
         response.map(|body| {
-            let body = if brake.is_set() {
-                Body::new(Slowed::new(body, brake))
-            } else {
-                body
-            };
+            let body = brake.slow(body);
             Body::new(Observed::new(body, move |sent| self.close(sent)))
         })
     }

@@ -2,14 +2,16 @@
 //! may be exchanged while the proxy runs.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use dashmap::DashMap;
 
 use crate::body::pace::{Allowance, Bandwidth, Brake, Meter};
+use crate::body::room::Quota;
 use crate::config::limits::Limits;
 use crate::error::Error;
+use crate::ops::context::Cx;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::telemetry::metrics::{Limited, Metrics};
 
@@ -21,6 +23,7 @@ pub struct Meters(Arc<DashMap<String, OfClient>>);
 struct OfClient {
     requests: Arc<Mutex<Meter>>,
     bytes: Arc<Mutex<Meter>>,
+    quota: Arc<OnceLock<Arc<Quota>>>,
 }
 
 impl Meters {
@@ -30,16 +33,11 @@ impl Meters {
         &self,
         client: &str,
         (limits, in_flight): (&Limits, u32),
-        (brake, metrics): (&Brake, &Arc<Metrics>),
+        (brake, cx): (&Brake, &Cx),
         now: Instant,
     ) -> Result<(), Error> {
-        if limits
-            .concurrent_requests
-            .is_some_and(|max| in_flight > max)
-        {
-            metrics.limited(Limited::Concurrency);
-            return Err(slow_down("You have too many requests in flight."));
-        }
+        let metrics = &cx.metrics;
+        at_once(limits, in_flight, metrics)?;
         if limits.requests_per_second.is_none() && limits.bytes_per_second.is_none() {
             return Ok(());
         }
@@ -59,7 +57,9 @@ impl Meters {
             }
         }
         if let Some(per_second) = limits.bytes_per_second {
+            let quota = meters.quota.get_or_init(|| Arc::new(cx.room.quota()));
             brake.set(Bandwidth {
+                quota: Arc::clone(quota),
                 meter: meters.bytes,
                 allowance: Allowance {
                     per_second,
@@ -78,6 +78,18 @@ impl Meters {
         }
         self.0.entry(client.to_owned()).or_default().clone()
     }
+}
+
+/// Refuses a request beyond those that a client may have at once.
+pub fn at_once(limits: &Limits, in_flight: u32, metrics: &Metrics) -> Result<(), Error> {
+    if limits
+        .concurrent_requests
+        .is_some_and(|max| in_flight > max)
+    {
+        metrics.limited(Limited::Concurrency);
+        return Err(slow_down("You have too many requests in flight."));
+    }
+    Ok(())
 }
 
 fn slow_down(message: &'static str) -> Error {

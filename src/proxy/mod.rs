@@ -353,7 +353,7 @@ impl Proxy {
         let id = client.map_or("", |client| &client.access_key_id);
         let limits = client.map_or(&in_force.anonymous, |client| &client.limits);
         let ticket = in_flight.enter(id);
-        let slow = (&log.brake(), &in_force.cx.metrics);
+        let slow = (&log.brake(), &*in_force.cx);
         meters.admit(id, (limits, ticket.count()), slow, Instant::now())?;
         Ok(ticket)
     }

@@ -233,7 +233,8 @@ impl Source<'_> {
         self.headers.get(ETAG)
     }
 
-    /// The plaintext of the object that was looked at, and of no other.
+    /// The plaintext of the object that was looked at, and of no other, as fast as it would go to the
+    /// client.
     pub async fn plaintext(
         &self,
         cx: &Cx,
@@ -271,7 +272,9 @@ impl Source<'_> {
         match response.status() {
             // Not every upstream heeds If-Match on reads.
             StatusCode::OK | StatusCode::PARTIAL_CONTENT if !is_same()? => Err(Error::Changed),
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                Ok(response.map(|body| looked_at.brake.slow(body)))
+            }
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND => Err(Error::Changed),
             _ => Err(Error::UpstreamAnswer("a source that cannot be read")),
         }

@@ -215,7 +215,8 @@ impl Copy {
                 let cipher = cx.settings.cipher;
                 let sealer = SingleSealer::new(cipher, sealing.content_key, source.size);
                 let sealer = sealer.map_err(seal_failed)?;
-                let stored = store::send_sealed(cx, upstream, body, sealer).await?;
+                let quota = request.brake.quota();
+                let stored = store::send_sealed(cx, quota, upstream, body, sealer).await?;
                 (stored, Some(sealing.metadata.envelope))
             }
         };

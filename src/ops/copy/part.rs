@@ -85,7 +85,8 @@ async fn store_part(
     let salt = random_bytes().map_err(KeyError::from)?;
     let cipher = cx.settings.cipher;
     let sealer = SegmentSealer::new(cipher, &upload.key, part, len, *salt);
-    store::send_sealed(cx, upstream, body, sealer.map_err(seal_failed)?).await
+    let sealer = sealer.map_err(seal_failed)?;
+    store::send_sealed(cx, request.brake.quota(), upstream, body, sealer).await
 }
 
 /// What the client is told: `headers` are those of the part that was stored.

@@ -147,7 +147,7 @@ impl Upload<'_> {
         let cx = self.object.cx;
         let sealer = SegmentSealer::new(cx.settings.cipher, &self.key, part, len, *salt);
         let sealer = sealer.map_err(seal_failed)?;
-        let stored = store::send_sealed(cx, self.request(part), body, sealer).await?;
+        let stored = store::send_sealed(cx, None, self.request(part), body, sealer).await?;
         stored_part(stored).await
     }
 

@@ -40,7 +40,8 @@ impl Object<'_> {
         let body = self.read(original, None).await?;
         let verifier = PayloadVerifier::of_own(original.len, original.checksum);
         let body = ClaimedBody::new(body, verifier);
-        let stored = store::send_sealed(self.cx, upstream, body, sealer.map_err(seal_failed)?);
+        let stored =
+            store::send_sealed(self.cx, None, upstream, body, sealer.map_err(seal_failed)?);
         let stored = stored.await?;
         if stored.status().is_success() {
             let etag = stored.headers().get(ETAG);

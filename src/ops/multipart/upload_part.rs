@@ -42,7 +42,8 @@ pub async fn upload_part(cx: &Cx, mut request: S3Request) -> Result<Response<Bod
             let salt = random_bytes().map_err(KeyError::from)?;
             let cipher = cx.settings.cipher;
             let sealer = SegmentSealer::new(cipher, &upload.key, part, len, *salt);
-            store::send_sealed(cx, upstream, body, sealer.map_err(seal_failed)?).await?
+            let sealer = sealer.map_err(seal_failed)?;
+            store::send_sealed(cx, request.brake.quota(), upstream, body, sealer).await?
         }
     };
     // Of a part it says nothing.

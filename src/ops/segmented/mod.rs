@@ -142,7 +142,7 @@ impl<'a> Object<'a> {
             Some(response) => response,
             None => self.pinned().fetch(all).await?,
         };
-        let share = room(self.cx, self.chunk_len()?).await?;
+        let share = room(self.cx, self.request, self.chunk_len()?).await?;
         let walk = self.walk_from_start()?;
         let opener = Opener::segmented(self.cx.settings.cipher, Arc::clone(&self.key), walk);
         set_plaintext_len(&mut headers, size);

@@ -98,7 +98,7 @@ impl Object<'_> {
         proven: &Proven,
         plan: &SegmentedRange,
     ) -> Result<Fetched, Error> {
-        let share = room(self.cx, proven.layout.chunk_len_max()).await?;
+        let share = room(self.cx, self.request, proven.layout.chunk_len_max()).await?;
         let pinned = self.pinned();
         let passed = proven.head(plan.first_part());
         let heads = pinned.heads(&proven.layout, proven.missing_heads(plan));
@@ -132,7 +132,7 @@ pub async fn warm(
     let Some(plan) = proven.layout.range(range.first(), range.last()) else {
         return Ok(None);
     };
-    let share = room(cx, proven.layout.chunk_len_max()).await?;
+    let share = room(cx, request, proven.layout.chunk_len_max()).await?;
     let mut upstream = upstream_read(request, Method::GET);
     pin(&mut upstream, Some(&proven.etag), plan.stored());
     let pinned = Pinned {

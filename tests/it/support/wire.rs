@@ -74,6 +74,17 @@ pub async fn begin(address: SocketAddr, request: &Request<Full<Bytes>>) -> TcpSt
     stream
 }
 
+/// As [`begin`], with the beginning of the body.
+pub async fn begin_with(
+    address: SocketAddr,
+    request: &Request<Full<Bytes>>,
+    body: &[u8],
+) -> TcpStream {
+    let mut stream = begin(address, request).await;
+    stream.write_all(body).await.unwrap();
+    stream
+}
+
 /// Sends the head of `request` and `body`, closes the sending side, and waits until the other side
 /// has closed, too.
 pub async fn hang_up(address: SocketAddr, request: &Request<Full<Bytes>>, body: &[u8]) {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 use super::TENANT;
+use crate::support::form::Form;
 use crate::support::upstream::Embedded;
-use crate::support::wire::begin;
+use crate::support::wire::{begin, begin_with};
 use crate::support::{APP, Options, Proxy, client::Client};
 
 async fn start(limits: &str) -> (Proxy, Embedded) {
@@ -134,5 +135,55 @@ async fn p132_bodies_go_as_fast_as_their_client_may_in_both_directions() {
     let metrics = proxy.metrics().await;
     let line = "s3seal_limited_requests_total{reason=\"bandwidth\"} 2";
     assert!(metrics.contains(line), "{metrics}");
+    proxy.stop().await;
+}
+
+/// What the proxy reads and writes again for a client counts as if it went to it.
+#[tokio::test]
+async fn p132_a_copy_through_the_proxy_goes_as_fast_as_its_client_may() {
+    let (proxy, _upstream) = start("limits = { bytes_per_second = 200000 }\n").await;
+    let owner = proxy.client();
+    let put = owner.put("/bucket/o", vec![1; 600_000]).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let copy = |client: &Client| {
+        // For the checksum the plaintext has to be seen.
+        let copy = client.draft("PUT", "/bucket/copy");
+        let copy = copy.header("x-amz-checksum-algorithm", "SHA256");
+        copy.header("x-amz-copy-source", "bucket/o").send()
+    };
+    for (client, is_slowed) in [(owner.signing_as(TENANT), true), (owner, false)] {
+        let began = Instant::now();
+        let done = copy(&client).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        let (took, least) = (began.elapsed(), Duration::from_millis(1200));
+        assert_eq!(took > least, is_slowed, "{took:?}");
+    }
+    let metrics = proxy.metrics().await;
+    let line = "s3seal_limited_requests_total{reason=\"bandwidth\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    proxy.stop().await;
+}
+
+/// It holds memory for as long as it is slow.
+#[tokio::test]
+async fn p132_a_client_with_a_bandwidth_leaves_memory_to_others() {
+    let limits = "limits = { bytes_per_second = 200000 }\n[crypto]\nchunk_memory_mib = 96\n";
+    let (proxy, _upstream) = start(limits).await;
+    let owner = proxy.client();
+    // As many as there is memory for.
+    let form = Form::new("slow", vec![0; (1 << 20) - 1000]).sign(TENANT);
+    let (fields, rest) = form.parts();
+    let len = (fields.len() + rest.len()).to_string();
+    let mut open = Vec::new();
+    for _ in 0..48 {
+        let draft = form.draft(&owner, "/bucket").header("content-length", &len);
+        open.push(begin_with(proxy.address, &draft.build(), &fields).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let form = Form::new("quick", vec![0; 100_000]).sign(APP);
+    let answer = form.draft(&owner, "/bucket").send();
+    let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+    assert_eq!(answer.expect("an answer at once").status, 204);
+    drop(open);
     proxy.stop().await;
 }
