@@ -7,11 +7,12 @@ use data_encoding::BASE64;
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::access::Ticket;
 use super::account::Account;
-use super::{Arrival, InForce, Proxy};
+use super::{Arrival, InForce, NOBODY, Proxy, limits};
 use crate::auth::{AuthError, PayloadClaim, PayloadError, Scheme, Verified};
 use crate::body::form::FormHead;
 use crate::body::idle::{ByteCount, Received, Side};
@@ -32,6 +33,17 @@ use crate::s3::uri;
 use crate::server::certificate::PeerNames;
 use crate::telemetry::metrics::Direction;
 
+/// A form as far as its fields say what it is.
+struct Proven {
+    boundary: Boundary,
+    /// Bytes of all of it.
+    len: u64,
+    head: FormHead,
+    verified: Verified,
+    lengths: LengthRange,
+    target: Target,
+}
+
 impl Proxy {
     /// What a form asks for; `head` is what the request head alone proved.
     pub(super) async fn form_request(
@@ -49,28 +61,25 @@ impl Proxy {
             is_tls,
             certificate: _,
         } = arrival;
-        let (boundary, len) = check_head(head, &parts)?;
-        let total = in_force.cx.metrics.byte_counter(Direction::ClientIn);
-        let bytes = ByteCount::new(total, Some(log.received()));
-        let body = Received::new(body, Side::Client, in_force.cx.settings.client_idle, bytes);
-        let body = body.slowed(log.brake());
-        // Nobody has proven who they are yet: the fields are to this request what its head is to
-        // others, and have as long.
-        let head = FormHead::read(body, &boundary);
-        let head = timeout(in_force.cx.settings.client_head, head).await;
-        let FormHead {
-            mut fields,
-            part,
-            file,
-        } = head.map_err(|_| FormError::Late)??;
-        fields.key()?;
-        let verified = in_force
-            .authenticator
-            .authenticate_form(&fields, &*in_force.callers)?;
-        fields.expand(&part.name)?;
-        let bucket = parsed.target.bucket().map_or("", BucketName::as_str);
-        let lengths = self.check_policy(&verified, &fields, bucket)?;
-        let target = with_key(&parsed.target, fields.key()?)?;
+        // Whose it is stands in its fields: until they are there it is one of those of nobody.
+        let nobody = self.in_flight_as_nobody(in_force)?;
+        let about = (head, &parts, &parsed.target);
+        let proven = self.read_form(in_force, about, body, log).await;
+        drop(nobody);
+        let Proven {
+            boundary,
+            len,
+            head: FormHead { fields, part, file },
+            verified,
+            lengths,
+            target,
+        } = match proven {
+            Ok(proven) => proven,
+            Err(refused) => {
+                self.limit(in_force, None, log)?;
+                return Err(refused);
+            }
+        };
         let query = Query::default();
         log.set_object(target.key().map(ObjectKey::decoded), query);
         let what = (&parsed.operation, &target, query);
@@ -106,6 +115,50 @@ impl Proxy {
             form: Some(form),
         };
         Ok((request, ticket))
+    }
+
+    /// Reads a form up to its file, and proves who sent it.
+    async fn read_form(
+        &self,
+        in_force: &InForce,
+        (head, parts, bucket): (&Verified, &Parts, &Target),
+        body: Incoming,
+        log: &Account,
+    ) -> Result<Proven, Error> {
+        let cx = &in_force.cx;
+        let (boundary, len) = check_head(head, parts)?;
+        let total = cx.metrics.byte_counter(Direction::ClientIn);
+        let bytes = ByteCount::new(total, Some(log.received()));
+        let body = Received::new(body, Side::Client, cx.settings.client_idle, bytes);
+        let body = body.slowed(log.brake());
+        // The fields are to this request what its head is to others, and have as long.
+        let head = FormHead::read(body, &boundary);
+        let head = timeout(cx.settings.client_head, head).await;
+        let mut head = head.map_err(|_| FormError::Late)??;
+        head.fields.key()?;
+        let callers = &*in_force.callers;
+        let authenticator = &in_force.authenticator;
+        let verified = authenticator.authenticate_form(&head.fields, callers)?;
+        head.fields.expand(&head.part.name)?;
+        let name = bucket.bucket().map_or("", BucketName::as_str);
+        let lengths = self.check_policy(&verified, &head.fields, name)?;
+        let target = with_key(bucket, head.fields.key()?)?;
+        Ok(Proven {
+            boundary,
+            len,
+            head,
+            verified,
+            lengths,
+            target,
+        })
+    }
+
+    /// A place among the requests at once of those who have proven nothing.
+    fn in_flight_as_nobody(&self, in_force: &InForce) -> Result<Ticket, Error> {
+        let ticket = self.surroundings.in_flight.enter(NOBODY);
+        let metrics = &in_force.cx.metrics;
+        limits::at_once(&in_force.anonymous, ticket.count(), metrics)?;
+        Ok(ticket)
     }
 
     /// What the policy says, if somebody signed one.

@@ -349,8 +349,7 @@ impl Proxy {
             in_flight, meters, ..
         } = &self.surroundings;
         let client = caller.map(|caller| &caller.client);
-        // No client has the empty id.
-        let id = client.map_or("", |client| &client.access_key_id);
+        let id = client.map_or(NOBODY, |client| &client.access_key_id);
         let limits = client.map_or(&in_force.anonymous, |client| &client.limits);
         let ticket = in_flight.enter(id);
         let slow = (&log.brake(), &*in_force.cx);
@@ -358,6 +357,9 @@ impl Proxy {
         Ok(ticket)
     }
 }
+
+/// Whose requests those of nobody are: no client has the empty id.
+const NOBODY: &str = "";
 
 /// A request whose head was understood.
 struct Arrival {

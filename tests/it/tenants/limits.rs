@@ -187,3 +187,34 @@ async fn p132_a_client_with_a_bandwidth_leaves_memory_to_others() {
     drop(open);
     proxy.stop().await;
 }
+
+#[tokio::test]
+async fn p131_forms_are_of_nobody_until_their_fields_are_there() {
+    let anonymous = "[limits.anonymous]\nconcurrent_requests = 1\n";
+    let (proxy, _upstream) = start(anonymous).await;
+    let owner = proxy.client();
+    let form = Form::new("form", "text").sign(APP);
+    let slow = form
+        .draft(&owner, "/bucket")
+        .header("content-length", "2000");
+    let open = begin(proxy.address, &slow.build()).await;
+    proxy.wait_for_metric("s3seal_requests_in_flight 1").await;
+    // It counts as one of the proxy's a moment before it counts as one of nobody's.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let refused = form.draft(&owner, "/bucket").send().await;
+    assert_eq!(refused.code(), "SlowDown", "{refused:?}");
+    assert_eq!(owner.get("/bucket?list-type=2").await.status, 200);
+    drop(open);
+    proxy.wait_for_metric("s3seal_requests_in_flight 0").await;
+    assert_eq!(form.draft(&owner, "/bucket").send().await.status, 204);
+    // One whose fields are there is its signer's.
+    let (fields, rest) = form.parts();
+    let len = (fields.len() + rest.len()).to_string();
+    let slow = form.draft(&owner, "/bucket").header("content-length", &len);
+    let open = begin_with(proxy.address, &slow.build(), &fields).await;
+    proxy.wait_for_metric("s3seal_requests_in_flight 1").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(form.draft(&owner, "/bucket").send().await.status, 204);
+    drop(open);
+    proxy.stop().await;
+}
