@@ -11,14 +11,15 @@ pub struct BucketGlob(WildMatch);
 impl BucketGlob {
     /// Reads a pattern; `None` where a character cannot be part of a bucket name.
     pub fn new(pattern: &str) -> Option<Self> {
-        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-_*?".contains(&byte);
+        let is_fine = |byte: u8| is_in_names(byte) || b"*?".contains(&byte);
         let is_pattern = !pattern.is_empty() && pattern.bytes().all(is_fine);
         is_pattern.then(|| Self(WildMatch::new(pattern)))
     }
 
-    /// Whether the pattern matches all of `bucket`.
+    /// Whether the pattern matches all of `bucket`. What cannot be the name of a bucket matches none,
+    /// not even `*`: an ARN, or a bucket with something behind a slash.
     pub fn matches(&self, bucket: &str) -> bool {
-        self.is_any() || self.0.matches(bucket)
+        bucket.bytes().all(is_in_names) && (self.is_any() || self.0.matches(bucket))
     }
 
     /// Whether the pattern is `*`.
@@ -37,6 +38,10 @@ impl fmt::Debug for BucketGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0.pattern())
     }
+}
+
+fn is_in_names(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_".contains(&byte)
 }
 
 /// Reads a list of patterns, noting a problem for each that is none.
@@ -78,6 +83,11 @@ mod tests {
             ("log?", "logss", false),
             ("a.b", "axb", false),
             ("*-prod-*", "eu-prod-1", true),
+            ("logs-*", "logs-a/b", false),
+            ("*", "accesspoint/a", false),
+            ("*", "tenant:a", false),
+            ("a?b", "a/b", false),
+            ("*", "a b", false),
         ];
         for (pattern, bucket, expected) in cases {
             let glob = BucketGlob::new(pattern).unwrap();

@@ -4,7 +4,8 @@
 use super::document::{Document, Node};
 use crate::s3::error_code::{ErrorCode, S3Error};
 
-/// The names, as S3 understands them. A document that cannot be read is refused: what an upstream
+/// What they are called. Of an ARN of a bucket that is the name; what is something else (an access
+/// point, a bucket of another account, one with a prefix) stays as it is, and is no name. A document that cannot be read is refused: what an upstream
 /// makes of it is not known.
 pub fn destinations(document: &[u8]) -> Result<Vec<String>, S3Error> {
     let malformed = || S3Error::new(ErrorCode::MalformedXml);
@@ -14,13 +15,17 @@ pub fn destinations(document: &[u8]) -> Result<Vec<String>, S3Error> {
     while let Some(node) = left.pop() {
         if is_bucket(node) {
             let text = node.text().ok_or_else(malformed)?;
-            // A name, or an ARN that ends in one.
-            let name = text.rsplit(':').next().unwrap_or_default();
-            names.push(name.to_owned());
+            names.push(of_bucket(&text).unwrap_or(&text).to_owned());
         }
         left.extend(node.children());
     }
     Ok(names)
+}
+
+/// The name in `arn:PARTITION:s3:::NAME`.
+fn of_bucket(arn: &str) -> Option<&str> {
+    let (partition, name) = arn.strip_prefix("arn:")?.split_once(":s3:::")?;
+    (!partition.contains(':')).then_some(name)
 }
 
 fn is_bucket(node: Node<'_>) -> bool {
@@ -43,11 +48,19 @@ mod tests {
             ),
             (
                 "<a><TableBucketArn>arn:aws:s3tables:r:1:bucket/b</TableBucketArn></a>",
-                vec!["bucket/b"],
+                vec!["arn:aws:s3tables:r:1:bucket/b"],
             ),
             (
                 "<a><Bucket>arn:aws:s3:r:1:accesspoint/b</Bucket></a>",
-                vec!["accesspoint/b"],
+                vec!["arn:aws:s3:r:1:accesspoint/b"],
+            ),
+            (
+                "<a><Bucket>arn:aws:s3:zone:tenant:b</Bucket><Bucket>tenant:b</Bucket></a>",
+                vec!["tenant:b", "arn:aws:s3:zone:tenant:b"],
+            ),
+            (
+                "<a><Bucket>arn:aws-cn:s3:::b/c</Bucket><Bucket>arn:x:y:s3:::b</Bucket></a>",
+                vec!["arn:x:y:s3:::b", "b/c"],
             ),
         ] {
             assert_eq!(

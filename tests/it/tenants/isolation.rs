@@ -348,6 +348,12 @@ async fn p127_no_configuration_has_the_upstream_write_into_another_tenants_bucke
             "<![CDATA[team-a]]>",
             "<b>team-a</b>",
             "",
+            "team-b-logs/prefix",
+            "team-b-x:team-b",
+            "arn:aws:s3:us-east-1:1:accesspoint/team-b",
+            "arn:aws:s3:us-east-1:1:accesspoint:team-b",
+            "arn:aws:s3:zone:other-tenant:team-b",
+            "arn:aws:s3:::team-b-logs/prefix",
         ] {
             let document = document.replace("BUCKET", name);
             let draft = tenant.draft("PUT", &format!("/team-b?{query}"));
@@ -361,6 +367,14 @@ async fn p127_no_configuration_has_the_upstream_write_into_another_tenants_bucke
             .replace("BUCKET", "team-a");
         let draft = tenant.draft("PUT", &format!("/team-b?{query}"));
         assert!(!draft.body(prefixed).send().await.status.is_server_error());
+    }
+    // Not even whose scope is everything has a pattern for what is no bucket.
+    for (query, document) in DESTINATIONS {
+        for name in ["arn:aws:s3:us-east-1:1:accesspoint/team-b", "bucket/prefix"] {
+            let draft = proxy.client().draft("PUT", &format!("/bucket?{query}"));
+            let answer = draft.body(document.replace("BUCKET", name)).send().await;
+            assert_denied(query, false, &answer);
+        }
     }
     assert_eq!(upstream.calls(), 0, "the upstream was called");
     // What names its own goes on its way.
