@@ -7,6 +7,7 @@ use std::time::Duration;
 use s3seal::s3::operation::{Operation, Place, RequestShape, request_shapes};
 
 use super::{CLIENTS, READER, TENANT, assert_denied, denies};
+use crate::support::chaos::{Chaos, Reply, Step};
 use crate::support::client::{Client, Identity};
 use crate::support::form::Form;
 use crate::support::wire::Untouched;
@@ -386,6 +387,33 @@ async fn p127_no_configuration_has_the_upstream_write_into_another_tenants_bucke
     }
     proxy.stop().await;
     assert!(upstream.calls() >= DESTINATIONS.len());
+}
+
+/// A list without an end is none, and neither is its beginning.
+#[tokio::test]
+async fn p128_a_list_of_buckets_that_does_not_end_is_an_error() {
+    let chaos = Chaos::start().await;
+    let options = Options {
+        tables: CLIENTS.to_owned(),
+        ..Options::default()
+    };
+    let proxy = Proxy::start(chaos.address, options).await;
+    let tenant = proxy.client().signing_as(TENANT);
+    let page = |next: &str| {
+        let buckets = "<Buckets><Bucket><Name>team-b</Name></Bucket></Buckets>";
+        let document = format!("<ListAllMyBucketsResult>{buckets}{next}</ListAllMyBucketsResult>");
+        Step::Answer(Reply::new(200, document))
+    };
+    let more = "<ContinuationToken>more</ContinuationToken>";
+    chaos.script((0..100).map(|_| page(more)));
+    let endless = tenant.get("/").await;
+    assert_eq!(endless.status, 500, "{endless:?}");
+    assert_eq!(chaos.seen().len(), 100);
+    chaos.script((0..99).map(|_| page(more)));
+    chaos.script([page("")]);
+    let long = tenant.get("/").await;
+    assert_eq!(long.elements("Name").len(), 100, "{long:?}");
+    proxy.stop().await;
 }
 
 #[tokio::test]
