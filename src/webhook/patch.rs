@@ -43,10 +43,10 @@ pub(super) fn patch(
     if spec.is_in_host_network {
         return Err(Clash::HostNetwork);
     }
-    // By then the API server has filled in defaults, and others may have changed images or limits.
-    let is_ours = annotations.status.as_deref() == Some(INJECTED);
-    let containers = missing_containers(spec, profile, is_ours)?;
-    let volumes = missing_volumes(spec, profile, is_ours)?;
+    // Anybody can write it into a pod: it excuses what others do to a container, and is no proof of one.
+    let is_marked = annotations.status.as_deref() == Some(INJECTED);
+    let containers = missing_containers(spec, profile, is_marked)?;
+    let volumes = missing_volumes(spec, profile)?;
 
     let mut patch = Patch::default();
     // Before the init containers change places.
@@ -66,7 +66,7 @@ pub(super) fn patch(
         Some(_) => patch.append("/spec/volumes", &volumes)?,
         None => patch.add_list("/spec/volumes", &volumes)?,
     }
-    if !is_ours {
+    if !is_marked {
         // The annotations are there: the pod asks by one.
         patch.add(STATUS_PATH, &INJECTED)?;
     }
@@ -76,7 +76,7 @@ pub(super) fn patch(
 fn missing_containers<'p>(
     spec: &Spec<'_>,
     profile: &'p Profile,
-    is_ours: bool,
+    is_marked: bool,
 ) -> Result<Vec<&'p Item>, Clash> {
     let mut apps = spec.containers.iter();
     if let Some(app) = apps.find(|app| profile.has_container(&app.name)) {
@@ -84,16 +84,23 @@ fn missing_containers<'p>(
     }
     let there = spec.init_containers.as_deref().unwrap_or_default();
     let text = |name: &str| Some(there.iter().find(|container| container.name == name)?.text);
+    let is_ours = |text: &str, wanted: &Value| {
+        parsed(text).is_some_and(|mut there| {
+            if is_marked {
+                undo_changes(&mut there, wanted);
+            }
+            contains(Some(&there), wanted) && runs_the_same(&there, wanted)
+        })
+    };
     missing(&profile.init_containers, text, is_ours).map_err(Clash::Container)
 }
 
-fn missing_volumes<'p>(
-    spec: &Spec<'_>,
-    profile: &'p Profile,
-    is_ours: bool,
-) -> Result<Vec<&'p Item>, Clash> {
+fn missing_volumes<'p>(spec: &Spec<'_>, profile: &'p Profile) -> Result<Vec<&'p Item>, Clash> {
     let there = spec.volumes.as_deref().unwrap_or_default();
     let text = |name: &str| Some(there.iter().find(|volume| volume.name == name)?.text);
+    let is_ours = |text: &str, wanted: &Value| {
+        parsed(text).is_some_and(|there| contains(Some(&there), wanted))
+    };
     missing(&profile.volumes, text, is_ours).map_err(Clash::Volume)
 }
 
@@ -101,25 +108,56 @@ fn missing_volumes<'p>(
 fn missing<'p, 'a>(
     wanted: &'p [Item],
     text: impl Fn(&str) -> Option<&'a str>,
-    is_ours: bool,
+    is_ours: impl Fn(&str, &Value) -> bool,
 ) -> Result<Vec<&'p Item>, String> {
     let mut missing = Vec::new();
     for item in wanted {
         match text(&item.name) {
             None => missing.push(item),
-            Some(text) if is_ours || is_same(text, &item.content) => {}
+            Some(text) if is_ours(text, &item.content) => {}
             Some(_) => return Err(item.name.clone()),
         }
     }
     Ok(missing)
 }
 
-/// Whether what a pod has is what would be added, up to what the API server adds or leaves out.
-fn is_same(text: &str, wanted: &Value) -> bool {
-    text.len() <= MAX_COMPARED
-        && serde_json::from_str(text).is_ok_and(|there: Value| contains(Some(&there), wanted))
+fn parsed(text: &str) -> Option<Value> {
+    let is_small = text.len() <= MAX_COMPARED;
+    is_small.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
+/// Takes back what other webhooks do to every container between two calls of this one: limits, and
+/// the same image from somewhere else.
+fn undo_changes(there: &mut Value, wanted: &Value) {
+    let Value::Object(there) = there else { return };
+    let image = |value: Option<&Value>| Some(image_name(value?.as_str()?).to_owned());
+    let is_same_image = image(there.get("image")) == image(wanted.get("image"));
+    for (key, is_excused) in [
+        ("image", is_same_image),
+        ("imagePullPolicy", true),
+        ("resources", true),
+    ] {
+        if let (true, Some(wanted)) = (is_excused, wanted.get(key)) {
+            there.insert(key.to_owned(), wanted.clone());
+        }
+    }
+}
+
+/// `name` of `registry:5000/path/name:tag@digest`.
+fn image_name(image: &str) -> &str {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    name.split([':', '@']).next().unwrap_or_default()
+}
+
+/// What is added to it makes another program of a container here. Nobody does that in passing.
+fn runs_the_same(there: &Value, wanted: &Value) -> bool {
+    ["command", "args"].into_iter().all(|key| {
+        let (there, wanted) = (there.get(key), wanted.get(key));
+        there == wanted || [there, wanted].into_iter().flatten().all(is_nothing)
+    })
+}
+
+/// Whether what a pod has is what would be added, up to what the API server adds or leaves out.
 fn contains(there: Option<&Value>, wanted: &Value) -> bool {
     match (there, wanted) {
         (None, wanted) => is_nothing(wanted),

@@ -225,6 +225,55 @@ fn a_sidecar_that_somebody_wrote_into_the_pod_is_not_added_twice() {
     }
 }
 
+/// Anybody can write that into a pod, and who copies one that runs does.
+#[test]
+fn a_pod_that_says_it_has_the_sidecar_is_not_believed() {
+    let saying = |spec: &Value| {
+        let mut pod = pod(spec);
+        pod["metadata"]["annotations"]["s3seal.io/status"] = "injected".into();
+        pod
+    };
+    let apps = json!([{ "name": "app" }]);
+    let injected = inject(&pod(&json!({ "containers": apps })));
+    let without = saying(&json!({ "containers": apps }));
+    assert_eq!(inject(&without), injected);
+    let changed = |change: fn(&mut Value)| {
+        let mut pod = injected.clone();
+        change(&mut pod["spec"]);
+        try_inject(&pod, &profile())
+    };
+    for change in [
+        |spec: &mut Value| spec["initContainers"][1] = json!({ "name": "s3seal" }),
+        |spec: &mut Value| spec["initContainers"][1]["image"] = "pause:1".into(),
+        |spec: &mut Value| spec["initContainers"][1]["image"] = json!(null),
+        |spec: &mut Value| spec["initContainers"][1]["restartPolicy"] = json!(null),
+        |spec: &mut Value| spec["initContainers"][1]["command"] = json!(["sleep", "9d"]),
+        |spec: &mut Value| spec["initContainers"][1]["volumeMounts"] = json!([]),
+    ] {
+        assert_eq!(changed(change), Err(Clash::Container("s3seal".to_owned())));
+    }
+    let args = |spec: &mut Value| spec["initContainers"][0]["args"] = json!(["a"]);
+    let clash = Clash::Container("s3seal-keys".to_owned());
+    assert_eq!(changed(args), Err(clash));
+    let volume = |spec: &mut Value| {
+        spec["volumes"][0] = json!({ "name": "s3seal-config", "emptyDir": {} });
+    };
+    let clash = Clash::Volume("s3seal-config".to_owned());
+    assert_eq!(changed(volume), Err(clash));
+    // What others do to the images and limits of all containers.
+    for image in [
+        "mirror:5000/x/s3seal:1",
+        "mirror/s3seal@sha256:00",
+        "s3seal:1@sha256:00",
+    ] {
+        let mut pod = injected.clone();
+        let sidecar = &mut pod["spec"]["initContainers"][1];
+        sidecar["image"] = image.into();
+        sidecar["resources"] = json!({ "limits": { "memory": "1Gi" } });
+        assert_eq!(try_inject(&pod, &profile()), Ok(None), "{image}");
+    }
+}
+
 #[test]
 fn clashes_are_refused() {
     let apps = json!([{ "name": "app" }]);
