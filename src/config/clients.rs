@@ -23,8 +23,8 @@ pub struct Clients {
 pub struct Client {
     /// Access key id; not a secret.
     pub access_key_id: String,
-    /// Its secret.
-    pub secret_access_key: Secret<String>,
+    /// Its secret; `None` for a client that signs nothing, and shows its certificate.
+    pub secret_access_key: Option<Secret<String>>,
     /// Buckets it may use.
     pub buckets: Vec<BucketGlob>,
     /// Beginnings of the object keys it may use; all keys where `None`.
@@ -123,7 +123,7 @@ impl Client {
 #[serde(deny_unknown_fields)]
 struct ClientTable {
     access_key_id: String,
-    secret_access_key: SecretSource,
+    secret_access_key: Option<SecretSource>,
     buckets: Option<Vec<String>>,
     prefixes: Option<Vec<String>>,
     key: Option<String>,
@@ -244,9 +244,20 @@ fn client(
     check: &mut Check<'_>,
 ) -> Option<Client> {
     access_key_id(&format!("{key}.access_key_id"), &table.access_key_id, check);
-    let secret = table
-        .secret_access_key
-        .fetch(&format!("{key}.secret_access_key"), check);
+    let secret_key = format!("{key}.secret_access_key");
+    let secret = match table.secret_access_key {
+        Some(secret) => secret.fetch(&secret_key, check).map(Some),
+        None if table.certificate.is_some() => Some(None),
+        // It may have been there, and no secret.
+        None if check.is_wrong(&secret_key) => None,
+        None => {
+            check.problem(
+                secret_key,
+                "missing; only a client with a certificate can do without",
+            );
+            None
+        }
+    };
     let buckets = table.buckets.unwrap_or_else(|| vec!["*".to_owned()]);
     let buckets = glob::list(&format!("{key}.buckets"), &buckets, check);
     let upstream_credentials = match table.upstream_credentials {

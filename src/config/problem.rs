@@ -88,6 +88,11 @@ impl<'a> Check<'a> {
         });
     }
 
+    /// Whether the value at `key` is known to be wrong.
+    pub(super) fn is_wrong(&self, key: &str) -> bool {
+        self.problems.iter().any(|problem| problem.key == key)
+    }
+
     /// Notes that an environment variable cannot be used at all.
     pub(super) fn reject_variable(&mut self, variable: &str, reason: String) {
         self.problems.push(Problem {

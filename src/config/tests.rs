@@ -53,7 +53,13 @@ fn the_interface_file_works_as_it_stands() {
     };
     assert!(upstream.secret_access_key.ct_eq(b"upstream-secret"));
     let client = config.clients.find("APP").unwrap();
-    assert!(client.secret_access_key.ct_eq(b"app-secret"));
+    assert!(
+        client
+            .secret_access_key
+            .as_ref()
+            .unwrap()
+            .ct_eq(b"app-secret")
+    );
     assert!(client.may_use_bucket("any") && !client.is_read_only);
     assert_eq!(config.keys.cache.ttl, Duration::from_mins(1));
     let [Provider::Local(local)] = config.keys.providers.as_slice() else {
@@ -410,6 +416,8 @@ fn variables_of_others_are_left_alone() {
             .find("APP")
             .unwrap()
             .secret_access_key
+            .as_ref()
+            .unwrap()
             .ct_eq(b"from-env")
     );
     assert_eq!(
@@ -442,6 +450,8 @@ fn secrets_come_from_files_next_to_the_configuration() {
             .find("APP")
             .unwrap()
             .secret_access_key
+            .as_ref()
+            .unwrap()
             .ct_eq(b"from-file")
     );
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
@@ -641,6 +651,29 @@ fn contradictions_are_refused() {
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn a_client_of_a_certificate_needs_no_secret() {
+    const TLS: &str = "{ certificate = \"a\", private_key = \"b\", client_ca = \"c\" }";
+    let found = |client: &str| {
+        let client = format!("[{{ access_key_id = \"A\"{client} }}]");
+        let parsed = parse(
+            INTERFACE,
+            &[("S3SEAL_CLIENTS", &client), ("S3SEAL_LISTEN__TLS", TLS)],
+        );
+        let problems = parsed.err().map(|error| error.problems);
+        let problems = problems.iter().flatten().map(Problem::to_string);
+        problems.collect::<Vec<_>>()
+    };
+    let is_of_secret = |problem: &String| problem.contains("clients[0].secret_access_key: missing");
+    let certificate = ", certificate = { subject_cn = \"a\" }";
+    assert!(
+        !found(certificate).iter().any(is_of_secret),
+        "{:?}",
+        found(certificate)
+    );
+    assert!(found("").iter().any(is_of_secret), "{:?}", found(""));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::certificates::{ask, connect_by};
 
 use super::{OTHER, reloads};
-use crate::support::client::Client;
+use crate::support::client::{Client, Identity};
 use crate::support::upstream::Embedded;
 use crate::support::{APP, Options, Proxy};
 
@@ -138,6 +138,30 @@ async fn p144_a_client_may_be_held_to_its_certificate() {
     assert_eq!(other.showing(&own).get("/bucket/a").await.body, "text");
     let metrics = proxy.metrics().await;
     assert!(metrics.contains("s3seal_auth_failures_total{reason=\"certificate\"} 2"));
+}
+
+/// Whatever is signed in its name is what nobody has signed.
+#[tokio::test]
+async fn a_client_of_a_certificate_needs_no_secret() {
+    let authority = authority();
+    let (_upstream, proxy) = start("optional", &authority).await;
+    proxy.configure(|text| {
+        text + "[[clients]]\naccess_key_id = \"NO-SECRET-OF-THE-TESTS\"\n\
+                certificate = { subject_cn = \"silent\" }\n"
+    });
+    reloads(&proxy, 2, 0).await;
+    let shown = proxy
+        .tls_client()
+        .showing(&issue(&proxy, &authority, "silent", "x"));
+    let put = shown.unsigned("PUT", "/bucket/a").body("text").send().await;
+    assert_eq!(put.status, 200, "{put:?}");
+    for secret in ["", "guess", "0000000000000000000000000000000000000000"] {
+        let id = "NO-SECRET-OF-THE-TESTS";
+        let signed = shown.signing_as(Identity { id, secret });
+        let refused = signed.get("/bucket/a").await;
+        assert_eq!(refused.code(), "InvalidAccessKeyId", "{secret:?}");
+    }
+    proxy.stop().await;
 }
 
 #[tokio::test]
