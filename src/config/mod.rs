@@ -19,6 +19,7 @@ pub mod origin;
 pub mod place;
 pub mod rules;
 pub mod s3ec;
+pub mod traces;
 pub mod uploads;
 pub mod upstream;
 
@@ -43,6 +44,7 @@ use listen::{Admin, Listen};
 use log::Log;
 use origin::{Files, Marks, Origin};
 use rules::Rules;
+use traces::Traces;
 use uploads::Uploads;
 use upstream::{ListSizes, Upstream};
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub crypto: Crypto,
     /// The audit log, if there is one.
     pub audit: Option<Audit>,
+    /// Traces, if there are any.
+    pub traces: Option<Traces>,
     /// What is logged and how.
     pub log: Log,
     /// What is allowed but probably not meant; sentences for the log. Never holds a secret.
@@ -144,6 +148,8 @@ impl Config {
         let log = log.and_then(|table| log::check(table, check));
         let audit = section(check, "audit", sections.audit);
         let audit = audit.map(|table| audit::check(&table, check));
+        let traces = section(check, "traces", sections.traces);
+        let traces = traces.map(|table| traces::check(table, check));
         let keys = section(check, "keys", sections.keys);
         let keys = keys.map(|table| keys::check(table, check));
         let rules = rules::check(sections.rules, keys.as_ref(), check);
@@ -180,6 +186,7 @@ impl Config {
             rules,
             crypto: crypto?,
             audit: audit?,
+            traces: traces?,
             log: log?,
             warnings: Vec::new(),
             origin: Origin::default(),
@@ -201,13 +208,14 @@ struct Sections {
     rules: Option<Value>,
     crypto: Option<Value>,
     audit: Option<Value>,
+    traces: Option<Value>,
     log: Option<Value>,
 }
 
 /// Names of the tables, for overrides of a whole table or array.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "listen", "admin", "upstream", "clients", "limits", "keys", "uploads", "rules", "crypto",
-    "audit", "log",
+    "audit", "traces", "log",
 ];
 
 /// Reads one table; an absent one counts as empty.

@@ -844,3 +844,66 @@ fn rules_that_do_not_do_what_they_seem_to_are_warned_about() {
     let config = parse(INTERFACE, &[("S3SEAL_RULES", rules)]).unwrap();
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
 }
+
+#[test]
+fn traces_need_an_endpoint_and_what_goes_there_is_checked() {
+    let traces = |lines: &str| format!("{INTERFACE}\n[traces]\n{lines}\n");
+    let off = parse(&traces("sample_ratio = 1\ntrust_parent = true"), &[]);
+    assert!(off.unwrap().traces.is_none());
+    let headers = "headers = [{ name = \"authorization\", value = \"collector-token\" }]";
+    let on = traces(&format!("endpoint = \"https://otel.example\"\n{headers}"));
+    let config = parse(&on, &[("S3SEAL_TRACES__SAMPLE_RATIO", "0.25")]).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(!format!("{config:?}").contains("collector-token"));
+    let found = config.traces.unwrap();
+    assert_eq!(found.url.to_string(), "https://otel.example/v1/traces");
+    assert!((found.sample_ratio - 0.25).abs() < f64::EPSILON && !found.trusts_parent);
+    assert_eq!(found.service_name, "s3seal");
+    assert_eq!(found.headers[0].0, "authorization");
+    let plain = traces(&format!("endpoint = \"http://otel.example\"\n{headers}"));
+    assert_eq!(parse(&plain, &[]).unwrap().warnings.len(), 1);
+    for (lines, problem) in [
+        (
+            "endpoint = \"otel.example\"",
+            "traces.endpoint: must be http:// or https://",
+        ),
+        (headers, "traces.headers: needs traces.endpoint"),
+        (
+            "tls = { ca = \"ca.pem\" }",
+            "traces.tls: needs traces.endpoint",
+        ),
+        (
+            "endpoint = \"http://[::1]\"\ntls = { ca = \"ca.pem\" }",
+            "traces.tls: has no use",
+        ),
+        (
+            "sample_ratio = 1.5",
+            "traces.sample_ratio: must be between 0 and 1",
+        ),
+        (
+            "sample_ratio = nan",
+            "traces.sample_ratio: must be between 0 and 1",
+        ),
+        ("service_name = \"\"", "traces.service_name: must have"),
+        (
+            "sample_rate = 1",
+            "traces.sample_rate: unknown key; did you mean \"sample_ratio\"?",
+        ),
+        (
+            "endpoint = \"http://[::1]\"\nheaders = [{ name = \"Host\", value = \"x\" }]",
+            "traces.headers[0].name: must be the name",
+        ),
+        (
+            "endpoint = \"http://[::1]\"\nheaders = [{ name = \"a\", value = \"b\\nc\" }]",
+            "traces.headers[0].value: must be the value",
+        ),
+        (
+            "endpoint = \"http://[::1]\"\nheaders = [{ name = \"a\", value = { file = \"none\" } }]",
+            "traces.headers[0].value: /etc/s3seal/none",
+        ),
+    ] {
+        let found = problems(&traces(lines), &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(problem), "{lines}: {found:?}");
+    }
+}

@@ -18,7 +18,7 @@ use prometheus::{
     HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use labels::{Certificate, ChunkMemory, Direction, KnownLabels, Limited};
+pub use labels::{Certificate, ChunkMemory, Direction, KnownLabels, Limited, SpanLoss};
 pub use sample::Gauges;
 
 use connections::{Connections, Listener};
@@ -32,7 +32,7 @@ use table::{
     CONNECTIONS_REFUSED, FIRST_BYTE_SECONDS, INTEGRITY_FAILURES, KEY_BREAKERS_OPEN,
     KEY_CACHE_ENTRIES, KEY_CACHE_HITS, KEY_CACHE_MISSES, KEY_CACHE_STALE, KEY_REQUESTS,
     KEY_SECONDS, KEYRING_FAILURES, LIMITED_REQUESTS, PLAINTEXT_READS, REQUEST_SECONDS, REQUESTS,
-    REQUESTS_IN_FLIGHT, S3EC_READS, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
+    REQUESTS_IN_FLIGHT, S3EC_READS, SPANS_DROPPED, UPSTREAM_ERRORS, UPSTREAM_SECONDS,
 };
 
 /// All metrics. Methods are cheap: labels that requests use are resolved once.
@@ -60,6 +60,7 @@ pub struct Metrics {
     plaintext_reads: IntCounter,
     s3ec_reads: IntCounter,
     audit_failures: IntCounter,
+    spans_dropped: IntCounterVec,
     connections: [(Listener, Connections); 2],
     connections_open: IntGaugeVec,
     connections_refused: IntCounterVec,
@@ -122,6 +123,7 @@ impl Metrics {
             keyring_failures: counter(registry, &KEYRING_FAILURES)?,
             plaintext_reads: counter(registry, &PLAINTEXT_READS)?,
             audit_failures: counter(registry, &AUDIT_FAILURES)?,
+            spans_dropped: counters(registry, &SPANS_DROPPED)?,
             s3ec_reads: counter(registry, &S3EC_READS)?,
             connections: connections::all(&connections, &connections_refused),
             connections_open: connections,
@@ -144,6 +146,9 @@ impl Metrics {
     fn begin(&self) {
         for limit in Limited::ALL {
             self.limited.with_label_values(&[limit.name()]);
+        }
+        for loss in SpanLoss::ALL {
+            self.spans_dropped.with_label_values(&[loss.name()]);
         }
         for outcome in RELOADED {
             self.config_reloads.with_label_values(&[outcome]);
@@ -325,6 +330,12 @@ impl Metrics {
     /// The audit log could not be written, or a request has no line in it.
     pub fn audit_failure(&self) {
         self.audit_failures.inc();
+    }
+
+    /// Spans never reached the collector.
+    pub fn spans_dropped(&self, loss: SpanLoss, count: u64) {
+        let counter = self.spans_dropped.with_label_values(&[loss.name()]);
+        counter.inc_by(count);
     }
 
     /// The counts of a listener that serves at most `max` connections at once.

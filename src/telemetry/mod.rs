@@ -1,4 +1,4 @@
-//! Watching it: logs, metrics, access log. A leaf: it knows no other room's types.
+//! Watching it: logs, metrics, access log, traces. A leaf: it knows no other room's types.
 
 pub mod access_log;
 pub mod audit;
@@ -7,6 +7,7 @@ pub mod history;
 pub mod metrics;
 pub mod recent;
 pub mod request_id;
+pub mod traces;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &str)] = &[
     // What was configured, as data; the rooms above import their own part of it.
     ("config", "keys::types s3ec secret"),
     // A leaf: it is handed in, and knows nobody. Keys report to a trait instead.
-    ("telemetry", "config::log"),
+    ("telemetry", "config::log config::traces"),
     ("aws", "config::upstream secret"),
     ("keys", "aws config::keys format keys::policy keys::types keys::wrap secret"),
     ("body", "auth format s3 telemetry"),

@@ -42,6 +42,15 @@ pub enum ChunkMemory {
     Seal,
 }
 
+/// Why a span never reached the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanLoss {
+    /// The collector was away, or did not want it.
+    Delivery,
+    /// Too many waited for it.
+    Queue,
+}
+
 /// Values of labels that are known beforehand: see [`begin_at_zero`](super::Metrics::begin_at_zero).
 #[derive(Clone, Copy, Debug)]
 pub struct KnownLabels<'a> {
@@ -85,6 +94,17 @@ impl ChunkMemory {
         match self {
             Self::Open => "open",
             Self::Seal => "seal",
+        }
+    }
+}
+
+impl SpanLoss {
+    pub(super) const ALL: [Self; 2] = [Self::Delivery, Self::Queue];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Queue => "queue",
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum Stability {
 }
 
 /// Every metric there is.
-pub const ALL: [Description; 37] = [
+pub const ALL: [Description; 38] = [
     REQUESTS,
     REQUEST_SECONDS,
     FIRST_BYTE_SECONDS,
@@ -59,6 +59,7 @@ pub const ALL: [Description; 37] = [
     PLAINTEXT_READS,
     S3EC_READS,
     AUDIT_FAILURES,
+    SPANS_DROPPED,
     CONNECTIONS,
     CONNECTIONS_MAX,
     CONNECTIONS_REFUSED,
@@ -237,6 +238,14 @@ pub(super) const AUDIT_FAILURES: Description = Description {
     help: "Failed attempts to write the audit log, and requests refused or without a line because of that",
     labels: &[],
     unit: "failures",
+    stability: Stability::Stable,
+};
+pub(super) const SPANS_DROPPED: Description = Description {
+    name: "s3seal_trace_spans_dropped_total",
+    kind: Kind::Counter,
+    help: "Spans of traces that never reached the collector, by reason",
+    labels: &["reason"],
+    unit: "spans",
     stability: Stability::Stable,
 };
 pub(super) const S3EC_READS: Description = Description {
