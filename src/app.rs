@@ -35,6 +35,7 @@ use crate::telemetry::history::History;
 use crate::telemetry::metrics::connections::Listener;
 use crate::telemetry::metrics::{ChunkMemory, Metrics};
 use crate::telemetry::recent::Recent;
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, LogError};
 use crate::upstream::client::TrustError;
 use crate::upstream::credentials::CredentialsError;
@@ -45,6 +46,7 @@ mod reload;
 mod rooms;
 mod series;
 mod status;
+mod traces;
 mod upkeep;
 mod upstream;
 
@@ -74,6 +76,7 @@ pub struct App {
     recent: Arc<Recent>,
     summary: Arc<ArcSwap<Summary>>,
     audit: Option<Audit>,
+    traces: Option<Traces>,
     reloader: Reloader,
     draining: Draining,
     drain_notice: Duration,
@@ -109,6 +112,9 @@ pub enum StartError {
     /// The upstream's trust store cannot be used.
     #[error("upstream {0}")]
     Trust(#[from] TrustError),
+    /// The trust store for the collector of traces cannot be used.
+    #[error("traces: {0}")]
+    TracesTrust(#[source] TrustError),
     /// There is nothing to sign upstream requests with.
     #[error("upstream {0}")]
     Credentials(#[from] CredentialsError),
@@ -160,6 +166,7 @@ impl StartError {
             | Self::Log(_)
             | Self::OtherUpstream
             | Self::Tls(_)
+            | Self::TracesTrust(_)
             | Self::Trust(_) => true,
             Self::AwsKms { .. }
             | Self::Credentials(_)
@@ -182,15 +189,18 @@ impl App {
         }
         let fresh = Fresh::read(config)?;
         let config = &fresh.config;
-        let (rooms, keyrings) = Rooms::new(config).await?;
-        let (keys, metrics) = (Arc::clone(&rooms.keys), Arc::clone(&rooms.metrics));
+        let metrics = new_metrics()?;
+        let traces = traces::start(config.traces.as_ref(), &metrics)?;
+        let building = Rooms::new(config, Arc::clone(&metrics), traces.clone());
+        let (rooms, keyrings) = building.await?;
+        let keys = Arc::clone(&rooms.keys);
         let room = Arc::clone(&rooms.room);
         let summary = Arc::new(ArcSwap::from_pointee(Summary::of(config)));
         let audit = audit_log(config.audit.as_ref(), &metrics)?;
         let limits = Limits::from(&config.listen);
         let (address, admin) = (config.listen.address, config.admin.address);
         let drain_notice = config.listen.drain_notice;
-        let shared = Shared::new(audit.clone(), Arc::clone(&summary));
+        let shared = Shared::new(audit.clone(), traces.clone(), Arc::clone(&summary));
         let (recent, draining) = (Arc::clone(&shared.recent), shared.draining.clone());
         let mut live = Box::pin(Live::new(fresh, rooms, shared)).await?;
         let threads = Threads::start().map_err(StartError::Threads)?;
@@ -216,6 +226,7 @@ impl App {
             recent,
             summary,
             audit,
+            traces,
             reloader: Reloader::new(live),
             draining,
             drain_notice,
@@ -286,6 +297,9 @@ impl App {
         }
         if let Some(audit) = &self.audit {
             audit.flush().await;
+        }
+        if let Some(traces) = &self.traces {
+            traces.flush().await;
         }
         drop(end_admin);
         let _ = admin.await;
@@ -413,6 +427,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     let keys = names_alone(&config.keys, &new_metrics()?)?;
     listener_tls(config.listen.tls.as_ref())?;
     upstream_tls(&config.upstream)?;
+    config.traces.as_ref().map(traces::tls).transpose()?;
     let managed = keys.managed_keys();
     RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
     for client in config.clients.iter() {

@@ -14,7 +14,7 @@
 //! | 0 | [`secret`], [`s3`], [`keys::types`] | secrets, the S3 protocol as data, names of keys: pure |
 //! | 1 | [`mod@format`], [`s3ec`], [`auth`] | the object format; one that is read only, of the Amazon S3 Encryption Client; who is calling and what the body claims: pure, sans-IO |
 //! | 2 | `body`, `upstream`, [`keys`] | streaming adapters, the real S3, the key hierarchy |
-//! | 3 | `error`, `telemetry` | every failure as an S3 error; metrics and logs |
+//! | 3 | `error`, `telemetry` | every failure as an S3 error; metrics, logs and traces |
 //! | 4 | `ops`, `bulk` | one file per operation that is not a plain forward; commands that walk a prefix |
 //! | 5 | `proxy` | one request through the house |
 //! | 6 | `server`, `webhook`, `app`, `cli`, `dev` | sockets, the admission webhook of Kubernetes, composition root, commands |

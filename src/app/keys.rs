@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use opentelemetry::trace::SpanKind;
 use rustls::ClientConfig;
 
 use super::StartError;
@@ -15,7 +16,7 @@ use crate::config::keys::{
 use crate::keys::aws_kms::AwsKmsProvider;
 use crate::keys::local::{KeyringFile, LocalProvider, Passphrase};
 use crate::keys::names::Names;
-use crate::keys::observer::KeyObserver;
+use crate::keys::observer::{CallWatch, KeyObserver};
 use crate::keys::pkcs11::Pkcs11Provider;
 use crate::keys::transit::TransitProvider;
 use crate::keys::types::{
@@ -26,12 +27,15 @@ use crate::keys::{
     Roles,
 };
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::telemetry::traces::span::CallSpan;
 use crate::upstream::client::{TrustError, tls_config};
 
 /// Opens every keyring, and joins the providers.
 pub(super) async fn key_service(
     keys: &Keys,
     metrics: &Arc<Metrics>,
+    traces: Option<Traces>,
 ) -> Result<(Arc<KeyService>, Vec<Keyring>), StartError> {
     let mut keyrings = Vec::new();
     let mut setups = Vec::new();
@@ -68,7 +72,11 @@ pub(super) async fn key_service(
             }
         });
     }
-    Ok((Arc::new(join(keys, setups, metrics)?), keyrings))
+    let observer = KeyTelemetry {
+        metrics: Arc::clone(metrics),
+        traces,
+    };
+    Ok((Arc::new(join(keys, setups, observer)?), keyrings))
 }
 
 /// What [`key_service`] would find, as far as files and the configuration tell: it knows names and
@@ -88,7 +96,11 @@ pub(super) fn names_alone(keys: &Keys, metrics: &Arc<Metrics>) -> Result<KeyServ
             }
         });
     }
-    join(keys, setups, metrics)
+    let observer = KeyTelemetry {
+        metrics: Arc::clone(metrics),
+        traces: None,
+    };
+    join(keys, setups, observer)
 }
 
 /// The default key and the managed ones of a configuration.
@@ -103,7 +115,7 @@ pub(super) fn roles(keys: &Keys) -> Roles {
 fn join(
     keys: &Keys,
     setups: Vec<ProviderSetup>,
-    metrics: &Arc<Metrics>,
+    observer: KeyTelemetry,
 ) -> Result<KeyService, StartError> {
     let settings = KeyServiceSettings {
         roles: roles(keys),
@@ -112,8 +124,7 @@ fn join(
         bucket_key_lifetime: keys.bucket_keys.lifetime,
         ..KeyServiceSettings::default()
     };
-    let observer = Arc::new(KeyMetrics(Arc::clone(metrics)));
-    Ok(KeyService::new(setups, settings, observer)?)
+    Ok(KeyService::new(setups, settings, Arc::new(observer))?)
 }
 
 async fn aws_kms(config: &AwsKmsConfig) -> Result<ProviderSetup, StartError> {
@@ -208,10 +219,38 @@ impl KeyProvider for Unasked {
 /// For a connection to a key provider, TLS included: its callers have five seconds in all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the key service tells about itself, as metrics.
-struct KeyMetrics(Arc<Metrics>);
+/// What the key service tells about itself, as metrics and spans.
+struct KeyTelemetry {
+    metrics: Arc<Metrics>,
+    traces: Option<Traces>,
+}
 
-impl KeyObserver for KeyMetrics {
+/// The span of an attempt at a call.
+struct TracedCall(CallSpan);
+
+impl CallWatch for TracedCall {
+    fn end(self: Box<Self>, outcome: &'static str) {
+        if outcome == "ok" {
+            self.0.end();
+        } else {
+            self.0.fail(outcome);
+        }
+    }
+}
+
+impl KeyObserver for KeyTelemetry {
+    fn begin_call(&self, provider: &'static str, call: &'static str) -> Option<Box<dyn CallWatch>> {
+        let traces = self.traces.as_ref()?;
+        let kind = if provider == ProviderKind::Local.name() {
+            SpanKind::Internal
+        } else {
+            SpanKind::Client
+        };
+        let mut span = traces.call(call, kind)?;
+        span.tag("s3seal.key.provider", provider);
+        Some(Box::new(TracedCall(span)))
+    }
+
     fn provider_call(
         &self,
         provider: &'static str,
@@ -220,27 +259,27 @@ impl KeyObserver for KeyMetrics {
         seconds: f64,
     ) {
         let elapsed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        self.0.key_request(provider, call, outcome, elapsed);
+        self.metrics.key_request(provider, call, outcome, elapsed);
     }
 
     fn cache_hit(&self) {
-        self.0.key_cache_hit();
+        self.metrics.key_cache_hit();
     }
 
     fn cache_miss(&self) {
-        self.0.key_cache_miss();
+        self.metrics.key_cache_miss();
     }
 
     fn cache_stale(&self) {
-        self.0.key_cache_miss();
-        self.0.key_cache_stale();
+        self.metrics.key_cache_miss();
+        self.metrics.key_cache_stale();
     }
 
     fn cache_entries(&self, entries: u64) {
-        self.0.key_cache_entries(entries);
+        self.metrics.key_cache_entries(entries);
     }
 
     fn open_breakers(&self, provider: &'static str, count: usize) {
-        self.0.key_breakers_open(provider, count);
+        self.metrics.key_breakers_open(provider, count);
     }
 }

@@ -34,6 +34,7 @@ use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Certificate;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::RequestIds;
+use crate::telemetry::traces::Traces;
 use crate::upstream::Upstream;
 use crate::upstream::credentials::CredentialSource;
 
@@ -43,17 +44,23 @@ pub(super) struct Shared {
     meters: Meters,
     pub(super) recent: Arc<Recent>,
     audit: Option<Audit>,
+    traces: Option<Traces>,
     pub(super) draining: Draining,
     summary: Arc<ArcSwap<Summary>>,
 }
 
 impl Shared {
-    pub(super) fn new(audit: Option<Audit>, summary: Arc<ArcSwap<Summary>>) -> Self {
+    pub(super) fn new(
+        audit: Option<Audit>,
+        traces: Option<Traces>,
+        summary: Arc<ArcSwap<Summary>>,
+    ) -> Self {
         Self {
             in_flight: InFlight::default(),
             meters: Meters::default(),
             recent: Arc::default(),
             audit,
+            traces,
             draining: Draining::default(),
             summary,
         }
@@ -67,6 +74,7 @@ impl Shared {
             meters: self.meters.clone(),
             recent: Arc::clone(&self.recent),
             audit: self.audit.clone(),
+            traces: self.traces.clone(),
             draining: self.draining.clone(),
         })
     }
@@ -302,8 +310,9 @@ impl Live {
         let Rooms {
             upstream, metrics, ..
         } = &self.rooms;
-        let (tls, learnt) = (fresh.upstream_tls.clone(), upstream.learnt());
-        let plan = UpstreamPlan::new(&config.upstream, tls, metrics, learnt);
+        let (tls, traces) = (fresh.upstream_tls.clone(), upstream.traces());
+        let learnt = upstream.learnt();
+        let plan = UpstreamPlan::new(&config.upstream, tls, metrics, traces, learnt);
         plan.await.map(Some)
     }
 

@@ -25,6 +25,7 @@ use crate::ops::multipart::known::KnownUploads;
 use crate::ops::policy::RuleBook;
 use crate::s3::etag::ETagStyle;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::upstream::Upstream;
 
 /// What operations use, before upstream connections are made.
@@ -44,14 +45,18 @@ pub(super) struct Rooms {
 
 impl Rooms {
     /// Builds them and tests every key.
-    pub(super) async fn new(config: &Config) -> Result<(Self, Vec<Keyring>), StartError> {
-        let metrics = new_metrics()?;
+    pub(super) async fn new(
+        config: &Config,
+        metrics: Arc<Metrics>,
+        traces: Option<Traces>,
+    ) -> Result<(Self, Vec<Keyring>), StartError> {
         series::begin(&metrics, &config.keys);
-        let (keys, keyrings) = key_service(&config.keys, &metrics).await?;
+        let (keys, keyrings) = key_service(&config.keys, &metrics, traces.clone()).await?;
         let managed = keys.managed_keys();
         let rules = RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
         let tls = upstream_tls(&config.upstream)?;
-        let upstream = UpstreamPlan::new(&config.upstream, tls, &metrics, Arc::default()).await?;
+        let learnt = Arc::default();
+        let upstream = UpstreamPlan::new(&config.upstream, tls, &metrics, traces, learnt).await?;
         let (place, settings) = (config.keys.bucket_keys.registry.as_ref(), settings(config));
         if let Some(registry) = registry(place, &upstream, settings.upstream_checksum) {
             keys.set_registry(registry);
@@ -115,13 +120,14 @@ pub(super) fn settings(config: &Config) -> Settings {
 
 /// The rooms for a command that works beside the proxy, with its keys and rules and nobody calling.
 pub async fn operator(config: Config) -> Result<Cx, StartError> {
-    Ok(Rooms::new(&config).await?.0.cx())
+    Ok(Rooms::new(&config, new_metrics()?, None).await?.0.cx())
 }
 
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
     let (tls, metrics) = (upstream_tls(&config.upstream)?, new_metrics()?);
-    let plan = UpstreamPlan::new(&config.upstream, tls, &metrics, Arc::default()).await?;
+    let learnt = Arc::default();
+    let plan = UpstreamPlan::new(&config.upstream, tls, &metrics, None, learnt).await?;
     Ok(plan.build())
 }
 

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{StartError, now};
 use crate::config::upstream::{self as upstream_config, Credentials, StaticCredentials};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::upstream::client::{HttpClient, PoolSettings, TrustError, tls_config_of};
 use crate::upstream::credentials::CredentialSource;
 use crate::upstream::endpoint::{Addressing, Endpoint};
@@ -28,6 +29,7 @@ impl UpstreamPlan {
         config: &upstream_config::Upstream,
         tls: ClientConfig,
         metrics: &Arc<Metrics>,
+        traces: Option<Traces>,
         learnt: Arc<Learnt>,
     ) -> Result<Self, StartError> {
         let addressing = match config.addressing {
@@ -49,6 +51,7 @@ impl UpstreamPlan {
                 },
                 clock: now,
                 metrics: Arc::clone(metrics),
+                traces,
             },
             pool: PoolSettings {
                 connect_timeout: config.connect_timeout,
@@ -59,6 +62,11 @@ impl UpstreamPlan {
             credentials: Arc::new(credentials),
             learnt,
         })
+    }
+
+    /// What makes spans, for a plan in the place of this one.
+    pub(super) fn traces(&self) -> Option<Traces> {
+        self.settings.traces.clone()
     }
 
     /// What answers have taught, for a plan in the place of this one.

@@ -4,6 +4,12 @@
 ///
 /// Labels are bounded: kinds of providers, calls and outcomes, never names of keys.
 pub trait KeyObserver: Send + Sync + 'static {
+    /// An attempt at a provider call begins. Who wants to know when and how it ends returns somebody to
+    /// tell.
+    fn begin_call(&self, _: &'static str, _: &'static str) -> Option<Box<dyn CallWatch>> {
+        None
+    }
+
     /// One attempt at a provider call ended. `outcome` is `"ok"` or [`KeyError::outcome`].
     ///
     /// [`KeyError::outcome`]: crate::keys::KeyError::outcome
@@ -30,6 +36,12 @@ pub trait KeyObserver: Send + Sync + 'static {
     /// How many providers of a kind are left alone now, after outages; reported by every
     /// maintenance.
     fn open_breakers(&self, provider: &'static str, count: usize);
+}
+
+/// Waits for the end of an attempt. Dropped without one, nobody waits for the answer any more.
+pub trait CallWatch: Send {
+    /// It ended; `outcome` as in [`KeyObserver::provider_call`].
+    fn end(self: Box<Self>, outcome: &'static str);
 }
 
 /// An observer that looks away: for commands and tests.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
+use opentelemetry::Context;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -23,6 +24,7 @@ use crate::telemetry::access_log::{self, AccessRecord};
 use crate::telemetry::audit::{self, AuditRecord, Slot};
 use crate::telemetry::recent::Failure;
 use crate::telemetry::request_id::RequestId;
+use crate::telemetry::traces::span::{Ended, RequestSpan};
 
 /// One line of the access log in the making.
 pub struct Account {
@@ -40,6 +42,8 @@ pub struct Account {
     trail: Trail,
     /// Nothing where there is no audit log.
     event: Option<Event>,
+    /// Nothing where there are no traces.
+    span: Option<RequestSpan>,
 }
 
 /// What only the audit log says.
@@ -76,7 +80,18 @@ impl Account {
             brake: Brake::default(),
             trail: Trail::default(),
             event: None,
+            span: None,
         }
+    }
+
+    /// Ends this span with the request, too.
+    pub fn set_span(&mut self, span: RequestSpan) {
+        self.span = Some(span);
+    }
+
+    /// The trace that it is served in.
+    pub fn trace(&self) -> Option<Context> {
+        self.span.as_ref().map(RequestSpan::trace)
     }
 
     /// The name of the request.
@@ -264,7 +279,7 @@ impl Account {
         self.brake.clone()
     }
 
-    /// Writes the line.
+    /// Writes the line, and ends the span.
     pub fn close(&self, status: u16, duration: Duration, sent: Sent) {
         let uri = self.uri.path_and_query().map_or("", |uri| uri.as_str());
         access_log::log(&AccessRecord {
@@ -280,7 +295,17 @@ impl Account {
             client: self.client.as_deref(),
             peer: self.peer,
             is_complete: sent.end == End::Complete,
+            trace_id: self.span.as_ref().map(RequestSpan::trace_id),
         });
+        if let Some(span) = &self.span {
+            span.end(Ended {
+                status,
+                error: self.error.map(|(code, _)| code),
+                outcome: outcome(status, sent.end),
+                bytes_in: self.received.load(Ordering::Relaxed),
+                bytes_out: sent.bytes,
+            });
+        }
     }
 }
 

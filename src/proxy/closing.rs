@@ -16,6 +16,7 @@ use crate::s3::headers::X_AMZ_VERSION_ID;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{Direction, InFlight, Metrics};
 use crate::telemetry::recent::Recent;
+use crate::telemetry::traces::carry::InTrace;
 
 /// Where it is written down.
 pub(super) struct Books {
@@ -94,8 +95,15 @@ impl Closing {
         books.metrics.first_byte(operation, started.elapsed());
         // Whose request it is was known before there was an answer.
         let brake = self.log.brake();
+        let trace = self.log.trace();
         response.map(|body| {
             let body = brake.slow(body);
+            // Some answers still call for what they need when they are sent.
+            let body = if trace.is_some() {
+                Body::new(InTrace::new(trace, body))
+            } else {
+                body
+            };
             Body::new(Observed::new(body, move |sent| self.close(sent)))
         })
     }

@@ -48,6 +48,8 @@ use crate::telemetry::audit::{Audit, NoAudit, Party, Slot};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent::Recent;
 use crate::telemetry::request_id::{RequestId, RequestIds};
+use crate::telemetry::traces::carry::InTrace;
+use crate::telemetry::traces::{self, Traces};
 
 /// Everything that answers S3 requests.
 pub struct Proxy {
@@ -85,6 +87,8 @@ pub struct Surroundings {
     pub meters: Meters,
     /// The audit log, if there is one.
     pub audit: Option<Audit>,
+    /// Makes the spans of requests, if there are any.
+    pub traces: Option<Traces>,
     /// While it lasts, clients are told to connect again, which leads them elsewhere.
     pub draining: Draining,
 }
@@ -177,11 +181,9 @@ impl Proxy {
         let operation = parsed
             .as_ref()
             .map_or("Unknown", |parsed| parsed.operation.name());
-        let mut log = Account::open(id, operation, peer.peer, &parts);
+        let log = self.account(id, operation, &peer, &parts);
+        let trace = log.trace();
         let span = tracing::info_span!("request", id = id.as_str(), operation);
-        if self.surroundings.audit.is_some() {
-            log.audit((self.surroundings.clock)());
-        }
         // Who it is comes later, and is asked again then.
         let party = parsed.as_ref().map_or(Party::Stranger, |_| Party::Client);
         let parsed = match self.let_in(party) {
@@ -201,7 +203,7 @@ impl Proxy {
                     certificate: peer.certificate,
                 };
                 let run = self.run(&in_force, arrival, &mut crossing, closing.log());
-                run.instrument(span.clone()).await
+                InTrace::new(trace.clone(), run.instrument(span.clone())).await
             }
             Err(error) => Err(error),
         };
@@ -219,7 +221,8 @@ impl Proxy {
         };
         let mut response = answer::stamp(response, &id);
         if let Some(crossing) = crossing {
-            Box::pin(crossing.show(cx, response.headers_mut())).await;
+            let showing = Box::pin(crossing.show(cx, response.headers_mut()));
+            InTrace::new(trace, showing).await;
         }
         if must_close || may_close && self.surroundings.draining.has_begun() {
             answer::close(&mut response);
@@ -236,6 +239,30 @@ impl Proxy {
             let message = "The audit log cannot be written.";
             S3Error::with_message(ErrorCode::ServiceUnavailable, message).into()
         })
+    }
+
+    /// Begins to gather what logs and traces will say.
+    fn account(
+        &self,
+        id: RequestId,
+        operation: &'static str,
+        peer: &Connection,
+        parts: &Parts,
+    ) -> Account {
+        let mut log = Account::open(id, operation, peer.peer, parts);
+        if self.surroundings.audit.is_some() {
+            log.audit((self.surroundings.clock)());
+        }
+        if let Some(traces) = &self.surroundings.traces {
+            log.set_span(traces.request(traces::Asked {
+                operation,
+                id,
+                method: &parts.method,
+                is_tls: peer.is_tls,
+                headers: &parts.headers,
+            }));
+        }
+        log
     }
 
     fn books(&self, metrics: &Arc<Metrics>) -> Books {

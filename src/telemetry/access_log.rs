@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use opentelemetry::trace::TraceId;
 use percent_encoding::percent_decode_str;
 
 use super::request_id::RequestId;
@@ -36,6 +37,8 @@ pub struct AccessRecord<'a> {
     pub peer: SocketAddr,
     /// Whether the answer went out to its end.
     pub is_complete: bool,
+    /// The trace that it is part of, where there are traces.
+    pub trace_id: Option<TraceId>,
 }
 
 /// Writes the line. Its target is `s3seal::access`: the filter `info,s3seal::access=off` switches it
@@ -57,6 +60,7 @@ pub fn log(record: &AccessRecord<'_>) {
         client = record.client,
         peer = %record.peer,
         complete = record.is_complete,
+        trace_id = record.trace_id.map(tracing::field::display),
         "request"
     );
 }
@@ -123,6 +127,7 @@ mod tests {
                 client: None,
                 peer: "192.0.2.1:5".parse().unwrap(),
                 is_complete: true,
+                trace_id: TraceId::from_hex("0123456789abcdef0123456789abcdef").ok(),
             });
         });
         let bytes = lines.0.lock().unwrap().clone();
@@ -141,6 +146,7 @@ mod tests {
             "request_id": "ABABABABABABABAB", "operation": "GetObject", "bucket": "photos",
             "status": 404, "error": "NoSuchKey", "bytes_in": 0, "bytes_out": 271, "seconds": 1.5,
             "peer": "192.0.2.1:5", "complete": true,
+            "trace_id": "0123456789abcdef0123456789abcdef",
         });
         assert_eq!(fields, expected);
     }

@@ -52,6 +52,16 @@ impl Endpoint {
         &self.authority
     }
 
+    /// Host and port apart; the port is the scheme's own where none is given.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let default = if self.scheme == "https" { 443 } else { 80 };
+        let port = |text: &str| text.parse().ok();
+        // The last colon of a bare IPv6 address is before a bracket.
+        let split = self.authority.rsplit_once(':');
+        let split = split.and_then(|(host, text)| Some((host, port(text)?)));
+        split.unwrap_or((&self.authority, default))
+    }
+
     /// How buckets are addressed.
     pub fn addressing(&self) -> Addressing {
         self.addressing
@@ -99,5 +109,19 @@ mod tests {
         let host = Endpoint::new(true, "s3.example.test", Addressing::VirtualHost);
         assert_eq!(host.path_for(Some("b"), Some("k")), "/k");
         assert_eq!(host.host_for(Some("b")), "b.s3.example.test");
+    }
+
+    #[test]
+    fn ports_are_the_schemes_own_where_none_is_given() {
+        for (is_https, authority, host, port) in [
+            (true, "s3.example", "s3.example", 443),
+            (false, "127.0.0.1", "127.0.0.1", 80),
+            (true, "s3.example:8443", "s3.example", 8443),
+            (false, "[::1]:9000", "[::1]", 9000),
+            (false, "[::1]", "[::1]", 80),
+        ] {
+            let endpoint = Endpoint::new(is_https, authority, Addressing::Path);
+            assert_eq!(endpoint.host_and_port(), (host, port));
+        }
     }
 }

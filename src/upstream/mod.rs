@@ -11,6 +11,7 @@ pub mod request;
 pub mod retry;
 pub mod sign;
 pub mod skew;
+mod traced;
 pub mod walk;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use crate::body::Body;
 use crate::body::idle::{ByteCount, Received, Side};
 use crate::s3::sigv4::SigningKeys;
 use crate::telemetry::metrics::{Direction, Metrics};
+use crate::telemetry::traces::Traces;
+use crate::telemetry::traces::span::CallSpan;
 
 /// How long to wait for the upstream, and how the client is told apart from a stalled one.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +58,8 @@ pub struct Settings {
     pub clock: fn() -> OffsetDateTime,
     /// Counts body bytes and measures how long answers take.
     pub metrics: Arc<Metrics>,
+    /// Makes the spans of requests, if there are any.
+    pub traces: Option<Traces>,
 }
 
 /// The connection pool to the real S3, and everything that every request to it has in common.
@@ -181,13 +186,14 @@ impl Upstream {
         let bucket = request.bucket.clone();
         let (head, body) = request.into_streamed_parts();
         let signed_at = self.now();
-        let signed = self.sign(&head, &place).await?;
+        let (signed, span) = self.sign(&head, &place, 0).await?;
         let (body, progress) = progress::watch(
             body,
             self.settings.metrics.byte_counter(Direction::UpstreamOut),
         );
         let sent = self.client.send(signed.map(|()| body));
         let sent = progress::within(sent, &progress, self.settings.timeouts.response).await;
+        traced::end(span, &sent);
         let response = sent.inspect_err(|error| {
             self.forget_dead(error, bucket.as_deref(), &place);
         })?;
@@ -214,10 +220,14 @@ impl Upstream {
         let bucket = head.bucket.as_deref();
         let mut hops = 0;
         let mut is_corrected = false;
+        let mut attempts = 0;
         loop {
             let place = self.learnt.redirects.place(bucket, &self.settings);
             let signed_at = self.now();
-            let send = || self.send_once(&head, &bytes, &place);
+            let send = || {
+                attempts += 1;
+                self.send_once(&head, &bytes, &place, attempts - 1)
+            };
             let response = match retry::with_retries(&head, send).await {
                 // Where the bucket was said to be nobody listens: back to where it was asked for.
                 Err(error) if hops == 0 && self.forget_dead(&error, bucket, &place) => {
@@ -265,34 +275,35 @@ impl Upstream {
         head: &Head,
         bytes: &Bytes,
         place: &redirect::Place,
+        repetition: u32,
     ) -> Result<Response<Received>, UpstreamError> {
-        let signed = self.sign(head, place).await?;
+        let (signed, span) = self.sign(head, place, repetition).await?;
         self.settings
             .metrics
             .bytes(Direction::UpstreamOut, bytes.len() as u64);
         let sent = self.client.send(signed.map(|()| Body::full(bytes.clone())));
-        let response = tokio::time::timeout(self.settings.timeouts.response, sent)
+        let sent = tokio::time::timeout(self.settings.timeouts.response, sent)
             .await
-            .map_err(|_elapsed| UpstreamError::Timeout)??;
-        Ok(self.received(response))
+            .unwrap_or(Err(UpstreamError::Timeout));
+        traced::end(span, &sent);
+        Ok(self.received(sent?))
     }
 
+    /// The signed request, and the span that begins with it.
     async fn sign(
         &self,
         head: &Head,
         place: &redirect::Place,
-    ) -> Result<hyper::Request<()>, UpstreamError> {
+        repetition: u32,
+    ) -> Result<(hyper::Request<()>, Option<CallSpan>), UpstreamError> {
         let credentials = match &head.credentials {
             Some(own) => own.current().await?,
             None => self.credentials.current().await?,
         };
-        Ok(sign::sign(
-            head,
-            place,
-            &credentials,
-            &self.learnt.signing_keys,
-            self.now(),
-        )?)
+        let keys = &self.learnt.signing_keys;
+        let mut signed = sign::sign(head, place, &credentials, keys, self.now())?;
+        let span = traced::begin(&self.settings, &mut signed, repetition);
+        Ok((signed, span))
     }
 
     fn is_skewed<B>(&self, response: &Response<B>, signed_at: OffsetDateTime) -> bool {

@@ -220,6 +220,7 @@ mod tests {
                 idle: Duration::ZERO,
             },
             clock: || OffsetDateTime::UNIX_EPOCH,
+            traces: None,
             metrics: Arc::new(Metrics::new(&Registry::new(), []).unwrap()),
         }
     }

@@ -137,6 +137,7 @@ impl Line {
     {
         let attempt = || async {
             let started = Instant::now();
+            let watch = self.observer.begin_call(self.kind(), name);
             let result = match timeout_at(deadline, call(self.provider.as_ref())).await {
                 Ok(result) => result,
                 Err(_elapsed) => Err(KeyError::Unavailable(Outage::Timeout)),
@@ -144,6 +145,9 @@ impl Line {
             let outcome = result
                 .as_ref()
                 .map_or_else(|error| error.outcome(), |_| "ok");
+            if let Some(watch) = watch {
+                watch.end(outcome);
+            }
             let seconds = started.elapsed().as_secs_f64();
             self.observer
                 .provider_call(self.kind(), name, outcome, seconds);

@@ -18,6 +18,7 @@ use crate::ops::segmented::Object;
 use crate::s3::uri;
 use crate::s3::xml::document::Document;
 use crate::s3::xml::multipart::{completed_result, initiated, render_completion};
+use crate::telemetry::traces::carry::InTrace;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 impl Job<'_> {
@@ -206,7 +207,7 @@ impl Drop for Unfinished {
                 tracing::warn!(%error, "an upload that was to be a copy is left behind");
             }
         };
-        tokio::spawn(aborting.in_current_span());
+        tokio::spawn(InTrace::current(aborting.in_current_span()));
     }
 }
 
