@@ -46,6 +46,7 @@ mod sizes;
 mod status;
 mod support;
 mod tenants;
+mod traces;
 mod transparency;
 mod uploads;
 mod webhook;

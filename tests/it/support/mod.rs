@@ -5,6 +5,7 @@ pub mod attacker;
 pub mod chaos;
 pub mod chunked;
 pub mod client;
+pub mod collector;
 pub mod customer_key;
 pub mod form;
 pub mod framing;
