@@ -295,12 +295,7 @@ impl App {
         if let Some(rotation) = rotation {
             rotation.abort();
         }
-        if let Some(audit) = &self.audit {
-            audit.flush().await;
-        }
-        if let Some(traces) = &self.traces {
-            traces.flush().await;
-        }
+        flush(self.audit.as_ref(), self.traces.as_ref()).await;
         drop(end_admin);
         let _ = admin.await;
         tracing::info!(cut, "stopped");
@@ -492,6 +487,21 @@ fn audit_log(
     };
     let audit = Audit::start(destination, config.is_required, Arc::clone(metrics));
     audit.map(Some).map_err(StartError::Audit)
+}
+
+/// Writes and delivers what waits: at once, since the time until the process is killed is short.
+async fn flush(audit: Option<&Audit>, traces: Option<&Traces>) {
+    let audit = async {
+        if let Some(audit) = audit {
+            audit.flush().await;
+        }
+    };
+    let traces = async {
+        if let Some(traces) = traces {
+            traces.flush().await;
+        }
+    };
+    tokio::join!(audit, traces);
 }
 
 /// A file that was moved away is let go of.
