@@ -202,7 +202,7 @@ impl Live {
         let prepared = preparing.await.map_err(|_| StartError::Late)??;
         // The last thing that can be refused.
         self.rooms.keys.assign(roles(&fresh.config.keys))?;
-        Ok(self.commit(prepared, fresh).await)
+        Ok(Box::pin(self.commit(prepared, fresh)).await)
     }
 
     /// Makes everything that can be refused; nothing is in use yet.

@@ -300,8 +300,8 @@ impl Account {
         if let Some(span) = &self.span {
             span.end(Ended {
                 status,
-                error: self.error.map(|(code, _)| code),
-                outcome: outcome(status, sent.end),
+                error: self.code(),
+                outcome: self.outcome(status, sent.end),
                 bytes_in: self.received.load(Ordering::Relaxed),
                 bytes_out: sent.bytes,
             });

@@ -550,3 +550,52 @@ async fn calls_of_a_remote_key_provider_are_spans() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_collector_can_have_a_certificate_of_its_own() {
+    let (upstream, (collector, certificate)) =
+        (Embedded::start().await, Collector::start_tls().await);
+    let dir = tempfile::TempDir::new().unwrap();
+    let ca = dir.path().join("collector.pem");
+    std::fs::write(&ca, certificate).unwrap();
+    let (address, ca) = (collector.address, ca.display());
+    let endpoint = format!("[traces]\nendpoint = \"https://{address}/otlp/\"\nsample_ratio = 1\n");
+    for (tls, is_trusted) in [
+        (format!("tls = {{ ca = \"{ca}\" }}\n"), true),
+        (String::new(), false),
+    ] {
+        let before = collector.deliveries().len();
+        let proxy = Proxy::start(upstream.address, options(format!("{endpoint}{tls}"))).await;
+        assert_eq!(
+            proxy.client().put("/bucket/object", "text").await.status,
+            200
+        );
+        proxy.stop().await;
+        let delivered = collector.deliveries();
+        assert_eq!(delivered.len() > before, is_trusted);
+        assert!(delivered.iter().all(|it| it.path == "/otlp/v1/traces"));
+    }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_traces_as_they_are() {
+    let (upstream, collector) = (Embedded::start().await, Collector::start().await);
+    let tables = collector.table("sample_ratio = 1.0");
+    let proxy = Proxy::start(upstream.address, options(tables)).await;
+    proxy.configure(|text| {
+        let changed = text.replace("[upstream]", "[upstream]\nidle_timeout_seconds = 59");
+        changed.replace("sample_ratio = 1.0", "sample_ratio = 0.0")
+    });
+    let reloaded = "s3seal_config_reloads_total{outcome=\"ok\"} 1";
+    proxy.wait_for_metric(reloaded).await;
+    proxy.wait_for_metric("s3seal_config_waiting 1").await;
+    assert_eq!(
+        proxy.client().put("/bucket/object", "text").await.status,
+        200
+    );
+    proxy.stop().await;
+    let spans = collector.spans();
+    let put = only(&spans, "PutObject");
+    let calls = children(&spans, put);
+    assert!(calls.iter().any(|call| call.is_client()), "{spans:?}");
+}

@@ -18,7 +18,10 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// A delivery as it arrived.
 #[derive(Clone, Debug)]
@@ -40,6 +43,25 @@ pub struct Collector {
 impl Collector {
     /// Starts one that takes everything.
     pub async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// Starts one that speaks TLS, with a certificate that nobody else trusts; returns it as well.
+    pub async fn start_tls() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let tls = TlsAcceptor::from(Arc::new(config));
+        (Self::listen(Some(tls)).await, made.cert.pem())
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let collector = Self {
             address: listener.local_addr().unwrap(),
@@ -52,7 +74,15 @@ impl Collector {
                 let shared = shared.clone();
                 let service = service_fn(move |request| shared.clone().take(request));
                 let server = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+                let Some(tls) = tls.clone() else {
+                    tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+                    continue;
+                };
+                tokio::spawn(async move {
+                    let stream = tls.accept(stream).await?;
+                    let served = server.serve_connection(TokioIo::new(stream), service);
+                    served.await.map_err(std::io::Error::other)
+                });
             }
         });
         collector
