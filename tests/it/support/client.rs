@@ -103,7 +103,8 @@ impl Client {
         self
     }
 
-    /// The same over HTTP/2, by one connection.
+    /// The same over HTTP/2, by one connection. What a GOAWAY overtakes was never sent, and goes by
+    /// another connection (RFC 9113, section 6.8).
     pub fn keeping_http2(mut self) -> Self {
         let tls = tls_config(self.certificate.as_deref(), false).unwrap();
         let connector = HttpsConnectorBuilder::new()
@@ -113,7 +114,6 @@ impl Client {
             .build();
         self.http = HttpClient::builder(TokioExecutor::new())
             .http2_only(true)
-            .retry_canceled_requests(false)
             .build(connector);
         self
     }
