@@ -250,7 +250,8 @@ impl App {
     /// Serves until `stop` resolves, then lets requests in flight finish.
     pub async fn run(mut self, stop: impl Future<Output = ()> + Send) {
         if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
-            tracing::info!(%address, %admin, tls = self.tls.is_some(), "serving");
+            let fips = aws_lc_rs::try_fips_mode().is_ok();
+            tracing::info!(%address, %admin, tls = self.tls.is_some(), fips, "serving");
         }
         let draining = self.draining.clone();
         let not_ready = Arc::new(ArcSwap::from_pointee(None));
