@@ -307,12 +307,8 @@ impl Live {
         if !differs && fresh.upstream_mark == self.upstream_mark {
             return Ok(None);
         }
-        let Rooms {
-            upstream, metrics, ..
-        } = &self.rooms;
-        let (tls, traces) = (fresh.upstream_tls.clone(), upstream.traces());
-        let learnt = upstream.learnt();
-        let plan = UpstreamPlan::new(&config.upstream, tls, metrics, traces, learnt);
+        let tls = fresh.upstream_tls.clone();
+        let plan = self.rooms.upstream.followed_by(&config.upstream, tls);
         plan.await.map(Some)
     }
 
@@ -383,10 +379,15 @@ async fn callers(
         let known = before.get(&client.access_key_id);
         let upstream = match &client.upstream_credentials {
             None => None,
-            Some(own) => match known.and_then(|known| source_of(known, own)) {
-                Some(same) => Some(same),
-                None => Some(Arc::new(CredentialSource::new(own, region).await?)),
-            },
+            Some(own) => {
+                let same = known.and_then(|known| source_of(known, own));
+                let id = &client.access_key_id;
+                Some(if let Some(same) = same {
+                    same
+                } else {
+                    Arc::new(CredentialSource::of_client(id, own, region).await?)
+                })
+            }
         };
         callers.push(Caller::new(client, upstream, keys)?);
     }

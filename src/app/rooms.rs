@@ -55,8 +55,7 @@ impl Rooms {
         let managed = keys.managed_keys();
         let rules = RuleBook::new(&config.rules, &keys, &managed, config.own_buckets())?;
         let tls = upstream_tls(&config.upstream)?;
-        let learnt = Arc::default();
-        let upstream = UpstreamPlan::new(&config.upstream, tls, &metrics, traces, learnt).await?;
+        let upstream = UpstreamPlan::new(&config.upstream, tls, &metrics, traces).await?;
         let (place, settings) = (config.keys.bucket_keys.registry.as_ref(), settings(config));
         if let Some(registry) = registry(place, &upstream, settings.upstream_checksum) {
             keys.set_registry(registry);
@@ -126,8 +125,7 @@ pub async fn operator(config: Config) -> Result<Cx, StartError> {
 /// The connection to the real S3 alone, for commands.
 pub async fn upstream_alone(config: &Config) -> Result<Upstream, StartError> {
     let (tls, metrics) = (upstream_tls(&config.upstream)?, new_metrics()?);
-    let learnt = Arc::default();
-    let plan = UpstreamPlan::new(&config.upstream, tls, &metrics, None, learnt).await?;
+    let plan = UpstreamPlan::new(&config.upstream, tls, &metrics, None).await?;
     Ok(plan.build())
 }
 

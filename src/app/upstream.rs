@@ -20,6 +20,7 @@ pub(super) struct UpstreamPlan {
     settings: upstream::Settings,
     pool: PoolSettings,
     tls: ClientConfig,
+    configured: Arc<Credentials>,
     credentials: Arc<CredentialSource>,
     learnt: Arc<Learnt>,
 }
@@ -30,13 +31,12 @@ impl UpstreamPlan {
         tls: ClientConfig,
         metrics: &Arc<Metrics>,
         traces: Option<Traces>,
-        learnt: Arc<Learnt>,
     ) -> Result<Self, StartError> {
+        let credentials = CredentialSource::new(&config.credentials, &config.region).await?;
         let addressing = match config.addressing {
             upstream_config::Addressing::Path => Addressing::Path,
             upstream_config::Addressing::VirtualHost => Addressing::VirtualHost,
         };
-        let credentials = CredentialSource::new(&config.credentials, &config.region).await?;
         Ok(Self {
             settings: upstream::Settings {
                 endpoint: Endpoint::new(
@@ -45,33 +45,43 @@ impl UpstreamPlan {
                     addressing,
                 ),
                 region: config.region.clone(),
-                timeouts: Timeouts {
-                    response: config.response_header_timeout,
-                    idle: config.idle_timeout,
-                },
+                timeouts: timeouts(config),
                 clock: now,
                 metrics: Arc::clone(metrics),
                 traces,
             },
-            pool: PoolSettings {
-                connect_timeout: config.connect_timeout,
-                idle_timeout: config.pool_idle,
-                idle_per_host: config.pool_max_idle,
-            },
+            pool: pool(config),
             tls,
+            configured: Arc::clone(&config.credentials),
             credentials: Arc::new(credentials),
-            learnt,
+            learnt: Arc::default(),
         })
     }
 
-    /// What makes spans, for a plan in the place of this one.
-    pub(super) fn traces(&self) -> Option<Traces> {
-        self.settings.traces.clone()
-    }
-
-    /// What answers have taught, for a plan in the place of this one.
-    pub(super) fn learnt(&self) -> Arc<Learnt> {
-        Arc::clone(&self.learnt)
+    /// A plan for the same place in the place of this one.
+    pub(super) async fn followed_by(
+        &self,
+        config: &upstream_config::Upstream,
+        tls: ClientConfig,
+    ) -> Result<Self, StartError> {
+        // The same are not asked for again: that can fail, and what else has changed would wait for it.
+        let credentials = if self.configured.is_same(&config.credentials) {
+            Arc::clone(&self.credentials)
+        } else {
+            let fresh = CredentialSource::new(&config.credentials, &config.region);
+            Arc::new(fresh.await?)
+        };
+        Ok(Self {
+            settings: upstream::Settings {
+                timeouts: timeouts(config),
+                ..self.settings.clone()
+            },
+            pool: pool(config),
+            tls,
+            configured: Arc::clone(&config.credentials),
+            credentials,
+            learnt: Arc::clone(&self.learnt),
+        })
     }
 
     /// A connection pool: its connections live on the thread that first uses them.
@@ -80,6 +90,21 @@ impl UpstreamPlan {
         let credentials = Arc::clone(&self.credentials);
         let learnt = Arc::clone(&self.learnt);
         Upstream::new(self.settings.clone(), client, credentials, learnt)
+    }
+}
+
+fn timeouts(config: &upstream_config::Upstream) -> Timeouts {
+    Timeouts {
+        response: config.response_header_timeout,
+        idle: config.idle_timeout,
+    }
+}
+
+fn pool(config: &upstream_config::Upstream) -> PoolSettings {
+    PoolSettings {
+        connect_timeout: config.connect_timeout,
+        idle_timeout: config.pool_idle,
+        idle_per_host: config.pool_max_idle,
     }
 }
 
@@ -103,7 +128,7 @@ pub(super) fn mark(config: &upstream_config::Upstream) -> Vec<u8> {
         // Whoever makes the connections says what is wrong with it.
         add(&Zeroizing::new(std::fs::read(file).unwrap_or_default()));
     }
-    let fixed = match &config.credentials {
+    let fixed = match &*config.credentials {
         Credentials::DefaultChain => None,
         Credentials::Role(role) => role.assumed_by.as_ref(),
         Credentials::Static(own) => Some(own),

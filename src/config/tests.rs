@@ -48,7 +48,7 @@ fn the_interface_file_works_as_it_stands() {
     );
     assert!(!config.upstream.endpoint.is_https);
     assert_eq!(config.upstream.addressing, Addressing::Path);
-    let Credentials::Static(upstream) = &config.upstream.credentials else {
+    let Credentials::Static(upstream) = &*config.upstream.credentials else {
         panic!("static credentials");
     };
     assert!(upstream.secret_access_key.ct_eq(b"upstream-secret"));
@@ -320,7 +320,7 @@ fn the_environment_overrides_every_kind_of_value() {
     .unwrap();
     assert!(config.upstream.endpoint.is_https);
     assert_eq!(config.upstream.region, "0123");
-    let Credentials::Static(upstream) = &config.upstream.credentials else {
+    let Credentials::Static(upstream) = &*config.upstream.credentials else {
         panic!("static credentials");
     };
     assert_eq!(upstream.access_key_id, "2026-01-01");
@@ -740,6 +740,57 @@ fn transit_providers_are_checked() {
             found.iter().any(|problem| problem.contains(&wanted)),
             "{wanted}: {found:?}"
         );
+    }
+}
+
+#[test]
+fn roles_are_checked() {
+    let with = |own: &str| {
+        let pair = "{ access_key_id = \"UPSTREAM\", secret_access_key = \"upstream-secret\" }";
+        assert!(INTERFACE.contains(pair));
+        INTERFACE.replace(pair, own)
+    };
+    let parsed = |own: &str| parse(&with(own), &[]).map(|config| config.upstream.credentials);
+    let pair = "access_key_id = \"A\", secret_access_key = \"hunter2\"";
+    let role = "role_arn = \"arn:aws:iam::1:role/r\"";
+    let alone = parsed(&format!("{{ {role} }}")).unwrap();
+    let Credentials::Role(alone) = &*alone else {
+        panic!("{alone:?}");
+    };
+    assert_eq!(alone.session_name, "s3seal");
+    assert!(alone.assumed_by.is_none());
+    let by = format!("{{ {role}, {pair}, sts_endpoint = \"http://127.0.0.1:1\" }}");
+    let by = parsed(&by).unwrap();
+    assert!(matches!(&*by, Credentials::Role(role) if role.assumed_by.is_some()));
+    for (own, expected) in [
+        ("external_id = \"x\"".to_owned(), "role_arn: missing"),
+        (
+            "access_key_id = \"A\"".to_owned(),
+            "secret_access_key: missing",
+        ),
+        (
+            format!("{role}, session_token = \"t\""),
+            "access_key_id: missing",
+        ),
+        ("role_arn = \"r\"".to_owned(), "role_arn: must be"),
+        (
+            format!("{role}, session_name = \"a b\""),
+            "session_name: must be",
+        ),
+        (
+            format!("{role}, sts_endpoint = \"sts\""),
+            "sts_endpoint: must be",
+        ),
+        (
+            format!("{role}, sts_endpoint = \"http://sts.example\""),
+            "sts_endpoint: must be https",
+        ),
+    ] {
+        let own = format!("{{ {own} }}");
+        let found = problems(&with(&own), &[]);
+        let wanted = format!("upstream.credentials.{expected}");
+        let is_found = found.iter().any(|problem| problem.contains(&wanted));
+        assert!(is_found, "{wanted}: {found:?}");
     }
 }
 

@@ -1,7 +1,9 @@
 //! The real S3: endpoint, addressing, credentials, timeouts and pool.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Uri};
@@ -22,7 +24,7 @@ pub struct Upstream {
     /// Where the bucket name goes.
     pub addressing: Addressing,
     /// Whose name requests are signed in.
-    pub credentials: Credentials,
+    pub credentials: Arc<Credentials>,
     /// PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// The certificate that the proxy shows, if one is asked for.
@@ -270,7 +272,7 @@ pub(super) fn check(table: UpstreamTable, check: &mut Check<'_>) -> Option<Upstr
         endpoint: endpoint?,
         region,
         addressing: table.addressing.unwrap_or(Addressing::Path),
-        credentials: credentials?,
+        credentials: Arc::new(credentials?),
         ca,
         client,
         equal_parts,
@@ -320,9 +322,10 @@ impl OwnTable {
             check.problem(format!("{key}.role_arn"), "missing: which role is it?");
             return None;
         }
-        let has_pair = self.access_key_id.is_some() || self.secret_access_key.is_some();
+        let pair = [&self.secret_access_key, &self.session_token];
+        let has_pair = self.access_key_id.is_some() || pair.iter().any(|it| it.is_some());
         let own = if has_pair || self.role_arn.is_none() {
-            Some(pair(
+            Some(check_pair(
                 key,
                 (
                     self.access_key_id,
@@ -340,10 +343,16 @@ impl OwnTable {
         if !arn.starts_with("arn:") {
             check.problem(format!("{key}.role_arn"), "must be the ARN of a role");
         }
-        if let Some(endpoint) = &self.sts_endpoint
-            && parse_endpoint(endpoint).is_none()
+        if let Some(endpoint) = &self.sts_endpoint {
+            check_sts(&format!("{key}.sts_endpoint"), endpoint, check);
+        }
+        if let Some(name) = &self.session_name
+            && !is_session_name(name)
         {
-            check.problem(format!("{key}.sts_endpoint"), ENDPOINT);
+            check.problem(
+                format!("{key}.session_name"),
+                "must be 2 to 64 letters, digits or of _+=,.@-",
+            );
         }
         Some(Credentials::Role(Role {
             arn,
@@ -355,7 +364,26 @@ impl OwnTable {
     }
 }
 
-fn pair(
+/// STS answers with secrets.
+fn check_sts(key: &str, endpoint: &str, check: &mut Check<'_>) {
+    let Some(parsed) = parse_endpoint(endpoint) else {
+        check.problem(key, ENDPOINT);
+        return;
+    };
+    let host = parsed.authority.host().trim_matches(['[', ']']);
+    let is_loopback = |ip: IpAddr| ip.is_loopback();
+    if !parsed.is_https && host != "localhost" && !host.parse().is_ok_and(is_loopback) {
+        check.problem(key, "must be https: the answers hold secrets");
+    }
+}
+
+/// As STS has it for `RoleSessionName`.
+fn is_session_name(name: &str) -> bool {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    (2..=64).contains(&name.len()) && name.chars().all(is_fine)
+}
+
+fn check_pair(
     key: &str,
     (id, secret, token): (Option<String>, Option<SecretSource>, Option<SecretSource>),
     check: &mut Check<'_>,

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::s3::error_code::{ErrorCode, S3Error};
 use crate::s3::operation::Operation;
 use crate::s3::xml::destinations::destinations;
+use crate::s3::xml::restore;
 use crate::upstream::request::{Payload, UpstreamRequest};
 
 /// See the module.
@@ -73,27 +74,17 @@ fn check_destinations(cx: &Cx, request: &S3Request, document: &Bytes) -> Result<
 /// A policy is no XML, and opens no other bucket; of broken tags the upstream says what is wrong.
 const NAMES_NO_BUCKET: &[&str] = &["PutBucketPolicy", "PutBucketTagging"];
 
-/// Documents that ask for what the upstream would do with ciphertext.
+/// Documents that ask for what the upstream would do with ciphertext, or write elsewhere.
 fn check_document(operation: &Operation, document: &Bytes) -> Result<(), Error> {
-    let refused: &[&[u8]] = if *operation == Operation::RestoreObject {
-        // Select reads what is stored.
-        &[b"SELECT", b"<SelectParameters", b"<OutputLocation"]
-    } else {
-        &[]
-    };
-    let asks = refused
-        .iter()
-        .find(|tag| memchr::memmem::find(document, tag).is_some());
-    match asks {
+    if *operation != Operation::RestoreObject || document.is_empty() {
+        return Ok(());
+    }
+    match restore::selects(document)? {
         None => Ok(()),
-        Some(tag) => Err(S3Error::with_message(
-            ErrorCode::NotImplemented,
-            format!(
-                "{} in this document is not implemented.",
-                String::from_utf8_lossy(tag)
-            ),
-        )
-        .into()),
+        Some(name) => {
+            let message = format!("{name} in this document is not implemented.");
+            Err(S3Error::with_message(ErrorCode::NotImplemented, message).into())
+        }
     }
 }
 

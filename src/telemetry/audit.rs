@@ -95,8 +95,7 @@ pub enum Destination {
 pub struct Audit {
     // Not bounded: whoever was let in must be able to send. What waits is counted.
     sender: UnboundedSender<Message>,
-    /// Lines that are sent and not yet written.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     is_failing: Arc<AtomicBool>,
     is_required: bool,
     metrics: Arc<Metrics>,
@@ -109,7 +108,7 @@ pub struct Audit {
 #[derive(Clone, Copy, Debug)]
 pub struct Slot(());
 
-/// Whose line it is. Those of strangers leave room for those of clients: anybody can make them.
+/// Whose line it is. Each of the two has room of its own: anybody can make those of strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// A client, or who may still turn out to be one.
@@ -118,12 +117,32 @@ pub enum Party {
     Stranger,
 }
 
+/// Bytes of lines that are sent and not yet written. Apart: what strangers send keeps no client out.
+#[derive(Debug, Default)]
+struct Waiting {
+    of_clients: AtomicUsize,
+    of_strangers: AtomicUsize,
+}
+
+impl Waiting {
+    fn of(&self, party: Party) -> &AtomicUsize {
+        match party {
+            Party::Client => &self.of_clients,
+            Party::Stranger => &self.of_strangers,
+        }
+    }
+
+    fn has_room(&self, party: Party) -> bool {
+        self.of(party).load(Ordering::Relaxed) < WAITING_MAX
+    }
+}
+
 /// The log is required and cannot be written: the request must not be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAudit;
 
 enum Message {
-    Line(Vec<u8>),
+    Line(Vec<u8>, Party),
     Reopen,
     Flush(oneshot::Sender<()>),
 }
@@ -174,7 +193,7 @@ impl Audit {
             return Ok(None);
         }
         let is_failing = self.is_failing.load(Ordering::Acquire);
-        if !is_failing && !self.sender.is_closed() && self.has_room(party) {
+        if !is_failing && !self.sender.is_closed() && self.waiting.has_room(party) {
             return Ok(Some(Slot(())));
         }
         self.metrics.audit_failure();
@@ -184,25 +203,18 @@ impl Audit {
     /// Hands a line over. Without a slot it is lost, and counted, where too many wait.
     pub fn record(&self, slot: Option<Slot>, record: &AuditRecord<'_>) {
         let party = record.client.map_or(Party::Stranger, |_| Party::Client);
-        let is_taken = slot.is_some() || self.has_room(party);
+        let is_taken = slot.is_some() || self.waiting.has_room(party);
         let line = serde_json::to_vec(record).ok().filter(|_| is_taken);
         let Some(mut line) = line else {
             self.metrics.audit_failure();
             return;
         };
         line.push(b'\n');
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.sender.send(Message::Line(line)).is_err() {
+        let waiting = self.waiting.of(party);
+        waiting.fetch_add(line.len(), Ordering::Relaxed);
+        if self.sender.send(Message::Line(line, party)).is_err() {
             self.metrics.audit_failure();
         }
-    }
-
-    fn has_room(&self, party: Party) -> bool {
-        let max = match party {
-            Party::Client => WAITING_MAX,
-            Party::Stranger => WAITING_MAX / 2,
-        };
-        self.waiting.load(Ordering::Relaxed) < max
     }
 
     /// Opens the file again, after it was moved away.
@@ -237,7 +249,7 @@ pub fn bounded(text: &str) -> String {
 struct Writer {
     destination: Destination,
     output: Option<Box<dyn Write + Send>>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     is_failing: Arc<AtomicBool>,
     /// Whether the file may end in the midst of a line.
     is_torn: bool,
@@ -248,9 +260,10 @@ impl Writer {
     fn run(mut self, mut receiver: UnboundedReceiver<Message>) {
         while let Some(message) = receiver.blocking_recv() {
             match message {
-                Message::Line(line) => {
+                Message::Line(line, party) => {
                     self.write(&line, &receiver);
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    let waiting = self.waiting.of(party);
+                    waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 }
                 Message::Reopen => self.output = None,
                 Message::Flush(done) => drop(done.send(())),
@@ -309,8 +322,9 @@ fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
 /// What tells the lines from others.
 pub const TARGET: &str = "s3seal::audit";
 
-/// Lines that wait to be written, but for those of requests that were let in before.
-const WAITING_MAX: usize = 16_384;
+/// Bytes of lines that wait to be written, of clients and of strangers each, but for those of requests
+/// that were let in before.
+const WAITING_MAX: usize = 16 << 20;
 
 /// Longest value of a request in a line, in bytes: the longest key of an object.
 const VALUE_LEN_MAX: usize = 1024;
@@ -398,38 +412,42 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = Destination::File(dir.path().join("audit.jsonl"));
         let log = Audit::start(file, true, metrics()).unwrap();
-        let open: Vec<_> = (0..=WAITING_MAX)
-            .map(|_| log.reserve(Party::Client))
-            .collect();
+        let open: Vec<_> = (0..100_000).map(|_| log.reserve(Party::Client)).collect();
         assert!(open.iter().all(Result::is_ok));
     }
 
     #[test]
-    fn strangers_leave_room_for_clients() {
+    fn strangers_keep_no_client_out() {
         let (log, _unread) = Audit::unwritten(true, metrics());
-        let waiting = || log.waiting.load(Ordering::Relaxed);
-        let early = log.reserve(Party::Stranger).unwrap();
-        for _ in 0..WAITING_MAX {
-            log.record(None, &record("STRANGER"));
-        }
-        assert_eq!(waiting(), WAITING_MAX / 2);
-        assert_eq!(log.reserve(Party::Stranger).err(), Some(NoAudit));
-        log.record(early, &record("STRANGER"));
-        assert_eq!(waiting(), WAITING_MAX / 2 + 1, "who was let in is heard");
-        let slot = log.reserve(Party::Client).unwrap();
-        let client = AuditRecord {
-            client: Some("APP"),
-            ..record("CLIENT")
+        let key = Some("\u{1}".repeat(VALUE_LEN_MAX));
+        let line = |client| AuditRecord {
+            client,
+            key: key.clone(),
+            ..record("REQUEST")
         };
-        for _ in 0..WAITING_MAX {
-            log.record(None, &client);
+        let (stranger, client) = (line(None), line(Some("APP")));
+        let early = log.reserve(Party::Stranger).unwrap();
+        let fill = |record: &AuditRecord<'_>, party| {
+            let waiting = log.waiting.of(party);
+            while waiting.load(Ordering::Relaxed) < WAITING_MAX {
+                log.record(None, record);
+            }
+            let most = waiting.load(Ordering::Relaxed);
+            assert!(most < WAITING_MAX + 8 * VALUE_LEN_MAX, "bytes are bounded");
+            assert_eq!(log.reserve(party).err(), Some(NoAudit));
+            log.record(None, record);
+            assert_eq!(waiting.load(Ordering::Relaxed), most, "it is lost");
+        };
+        fill(&stranger, Party::Stranger);
+        let before = log.waiting.of_strangers.load(Ordering::Relaxed);
+        // Who was let in is heard, however many they are.
+        for _ in 0..100 {
+            log.record(early, &stranger);
         }
-        assert_eq!(waiting(), WAITING_MAX);
-        assert_eq!(log.reserve(Party::Client).err(), Some(NoAudit));
-        log.record(slot, &client);
-        assert_eq!(waiting(), WAITING_MAX + 1);
-        let lost = WAITING_MAX / 2 + WAITING_MAX / 2 + 1 + 2;
-        let counted = format!("s3seal_audit_failures_total {lost}");
+        assert!(log.waiting.of_strangers.load(Ordering::Relaxed) > before);
+        assert!(log.reserve(Party::Client).is_ok());
+        fill(&client, Party::Client);
+        let counted = "s3seal_audit_failures_total 4";
         let text = log.metrics.render();
         assert!(text.lines().any(|line| line == counted), "{text}");
     }

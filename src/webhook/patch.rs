@@ -149,11 +149,22 @@ fn image_name(image: &str) -> &str {
     name.split([':', '@']).next().unwrap_or_default()
 }
 
-/// What is added to it makes another program of a container here. Nobody does that in passing.
+/// What is added to it makes another program of a container here, as does a variable that overrides
+/// the configuration. Nobody does that in passing.
 fn runs_the_same(there: &Value, wanted: &Value) -> bool {
-    ["command", "args"].into_iter().all(|key| {
+    let are_equal = ["command", "args", "envFrom"].into_iter().all(|key| {
         let (there, wanted) = (there.get(key), wanted.get(key));
         there == wanted || [there, wanted].into_iter().flatten().all(is_nothing)
+    });
+    are_equal && overrides(there).eq(overrides(wanted))
+}
+
+/// The variables that s3seal takes for its configuration.
+fn overrides(container: &Value) -> impl Iterator<Item = &Value> {
+    let variables = container.get("env").and_then(Value::as_array);
+    variables.into_iter().flatten().filter(|variable| {
+        let name = variable.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| name.starts_with("S3SEAL_"))
     })
 }
 

@@ -5,8 +5,8 @@ use super::document::{Document, Node};
 use crate::s3::error_code::{ErrorCode, S3Error};
 
 /// What they are called. Of an ARN of a bucket that is the name; what is something else (an access
-/// point, a bucket of another account, one with a prefix) stays as it is, and is no name. A document that cannot be read is refused: what an upstream
-/// makes of it is not known.
+/// point, a bucket of another account, one with a prefix) stays as it is, and is no name. A document
+/// that cannot be read is refused: what an upstream makes of it is not known.
 pub fn destinations(document: &[u8]) -> Result<Vec<String>, S3Error> {
     let malformed = || S3Error::new(ErrorCode::MalformedXml);
     let document = Document::parse(document).ok_or_else(malformed)?;

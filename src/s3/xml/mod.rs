@@ -13,6 +13,7 @@ pub mod list;
 pub mod multipart;
 pub mod object_encryption;
 pub mod post;
+pub mod restore;
 
 use std::borrow::Cow;
 

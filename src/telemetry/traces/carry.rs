@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, ContextGuard};
 use pin_project_lite::pin_project;
 
@@ -25,7 +26,9 @@ impl<T> InTrace<T> {
 
     /// In the trace of whoever calls this.
     pub fn current(inner: T) -> Self {
-        Self::new(Some(Context::current()), inner)
+        let current = Context::current();
+        let trace = current.has_active_span().then_some(current);
+        Self::new(trace, inner)
     }
 }
 

@@ -154,7 +154,7 @@ impl<C: Collector> Exporter<C> {
             })
         });
         match delivered {
-            Ok(answer) => self.taken(&answer),
+            Ok(answer) => self.taken(&answer, batch.spans),
             Err(error) => {
                 self.complain(&error.reason);
                 batch.attempts += 1;
@@ -168,10 +168,11 @@ impl<C: Collector> Exporter<C> {
     }
 
     /// A collector may take a message and refuse some of its spans.
-    fn taken(&mut self, answer: &[u8]) {
+    fn taken(&mut self, answer: &[u8], spans: usize) {
         let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
         let partial = answer.partial_success.unwrap_or_default();
         let rejected = usize::try_from(partial.rejected_spans).unwrap_or_default();
+        let rejected = rejected.min(spans);
         if rejected > 0 {
             self.complain(&partial.error_message);
             self.lose(rejected);

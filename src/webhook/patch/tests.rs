@@ -249,6 +249,15 @@ fn a_pod_that_says_it_has_the_sidecar_is_not_believed() {
         |spec: &mut Value| spec["initContainers"][1]["restartPolicy"] = json!(null),
         |spec: &mut Value| spec["initContainers"][1]["command"] = json!(["sleep", "9d"]),
         |spec: &mut Value| spec["initContainers"][1]["volumeMounts"] = json!([]),
+        // Variables override the configuration.
+        |spec: &mut Value| {
+            let rules = json!([{ "name": "S3SEAL_RULES", "value": "[]" }]);
+            spec["initContainers"][1]["env"] = rules;
+        },
+        |spec: &mut Value| {
+            let all = json!([{ "secretRef": { "name": "of-the-pod" } }]);
+            spec["initContainers"][1]["envFrom"] = all;
+        },
     ] {
         assert_eq!(changed(change), Err(Clash::Container("s3seal".to_owned())));
     }

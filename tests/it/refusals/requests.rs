@@ -51,6 +51,8 @@ async fn d13_a_restore_that_selects_is_not_implemented() {
         "<RestoreRequest><Type>SELECT</Type></RestoreRequest>",
         "<RestoreRequest><SelectParameters/></RestoreRequest>",
         "<RestoreRequest><OutputLocation><S3/></OutputLocation></RestoreRequest>",
+        "<RestoreRequest xmlns:s=\"x\"><s:OutputLocation><S3/></s:OutputLocation></RestoreRequest>",
+        "<RestoreRequest><Type>SEL&#69;CT</Type></RestoreRequest>",
     ] {
         let draft = gate.client.draft("POST", "/bucket/object?restore");
         gate.refuses(document, draft.body(document), 501, "NotImplemented")

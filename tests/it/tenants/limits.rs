@@ -213,8 +213,11 @@ async fn p131_forms_are_of_nobody_until_their_fields_are_there() {
     let slow = form.draft(&owner, "/bucket").header("content-length", &len);
     let open = begin_with(proxy.address, &slow.build(), &fields).await;
     proxy.wait_for_metric("s3seal_requests_in_flight 1").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(form.draft(&owner, "/bucket").send().await.status, 204);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while form.draft(&owner, "/bucket").send().await.status != 204 {
+        assert!(Instant::now() < deadline, "its fields are there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     drop(open);
     proxy.stop().await;
 }
