@@ -81,6 +81,14 @@ async fn start(demand: &str, authority: &Authority) -> (Embedded, Proxy) {
     (upstream, proxy)
 }
 
+/// Where certificates are optional, with `/bucket/a` there.
+async fn with_object(authority: &Authority) -> (Embedded, Proxy) {
+    let (upstream, proxy) = start("optional", authority).await;
+    let put = proxy.tls_client().put("/bucket/a", "text").await;
+    assert_eq!(put.status, 200, "{put:?}");
+    (upstream, proxy)
+}
+
 #[tokio::test]
 async fn p143_a_certificate_stands_for_a_client() {
     let authority = authority();
@@ -124,11 +132,7 @@ async fn p143_a_certificate_stands_for_a_client() {
 #[tokio::test]
 async fn p144_a_client_may_be_held_to_its_certificate() {
     let authority = authority();
-    let (_upstream, proxy) = start("optional", &authority).await;
-    assert_eq!(
-        proxy.tls_client().put("/bucket/a", "text").await.status,
-        200
-    );
+    let (_upstream, proxy) = with_object(&authority).await;
     let other = Client::over_tls(proxy.address, OTHER, &proxy.certificate());
     assert_eq!(other.get("/bucket/a").await.code(), "AccessDenied");
     let wrong = issue(&proxy, &authority, "app", "x");
@@ -207,11 +211,7 @@ async fn p143_no_page_speaks_for_a_certificate() {
 #[tokio::test]
 async fn p145_a_certificate_ends_on_a_connection_that_does_not() {
     let authority = authority();
-    let (_upstream, proxy) = start("optional", &authority).await;
-    assert_eq!(
-        proxy.tls_client().put("/bucket/a", "text").await.status,
-        200
-    );
+    let (_upstream, proxy) = with_object(&authority).await;
     let ends = OffsetDateTime::now_utc() + Duration::from_secs(4);
     let pair = issue_until(&proxy, &authority, ("app", "x"), ends);
     let tls = showing(&proxy, &pair);
@@ -238,11 +238,7 @@ async fn p145_a_certificate_ends_on_a_connection_that_does_not() {
 #[tokio::test]
 async fn p145_an_authority_ends_on_connections_that_do_not() {
     let (old, new) = (authority(), authority());
-    let (_upstream, proxy) = start("optional", &old).await;
-    assert_eq!(
-        proxy.tls_client().put("/bucket/a", "text").await.status,
-        200
-    );
+    let (_upstream, proxy) = with_object(&old).await;
     let mut open = connect_by(&proxy, &showing(&proxy, &issue(&proxy, &old, "app", "x")))
         .await
         .unwrap();
@@ -276,11 +272,7 @@ async fn p145_no_session_with_a_certificate_is_resumed() {
 #[tokio::test]
 async fn p144_presigned_requests_are_held_to_the_certificate() {
     let authority = authority();
-    let (_upstream, proxy) = start("optional", &authority).await;
-    assert_eq!(
-        proxy.tls_client().put("/bucket/a", "text").await.status,
-        200
-    );
+    let (_upstream, proxy) = with_object(&authority).await;
     let other = Client::over_tls(proxy.address, OTHER, &proxy.certificate());
     let get = |client: &Client| {
         let draft = client.draft("GET", "/bucket/a");

@@ -5,6 +5,19 @@ use crate::providers::moto::Moto;
 use crate::support::chaos::{Chaos, Seen};
 use crate::support::{Options, Proxy, UPSTREAM};
 
+fn client(id: &str, secret: &str, credentials: &str) -> String {
+    format!(
+        "[[clients]]\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\nupstream_credentials = {credentials}\n"
+    )
+}
+
+fn role(name: &str, sts: &str) -> String {
+    format!(
+        "{{ role_arn = \"arn:aws:iam::123456789012:role/{name}\", external_id = \"tenant\", sts_endpoint = \"{sts}\", \
+         access_key_id = \"AKIDEXAMPLE\", secret_access_key = \"a-secret-access-key-of-the-tests\" }}"
+    )
+}
+
 fn signed_by(seen: &Seen) -> String {
     let authorization = seen.header("authorization").unwrap();
     let (_, rest) = authorization.split_once("Credential=").unwrap();
@@ -17,21 +30,10 @@ async fn p147_a_client_of_a_role_is_that_role_to_the_upstream() {
         return;
     };
     let sts = format!("http://{}", moto.address);
-    let client = |id: &str, secret: &str, credentials: &str| {
-        format!(
-            "[[clients]]\naccess_key_id = \"{id}\"\nsecret_access_key = \"{secret}\"\nupstream_credentials = {credentials}\n"
-        )
-    };
-    let role = |name: &str| {
-        format!(
-            "{{ role_arn = \"arn:aws:iam::123456789012:role/{name}\", external_id = \"tenant\", sts_endpoint = \"{sts}\", \
-             access_key_id = \"AKIDEXAMPLE\", secret_access_key = \"a-secret-access-key-of-the-tests\" }}"
-        )
-    };
     let chaos = Chaos::start().await;
     let options = Options {
-        tables: client(TENANT.id, TENANT.secret, &role("tenant-b"))
-            + &client(READER.id, READER.secret, &role("reader")),
+        tables: client(TENANT.id, TENANT.secret, &role("tenant-b", &sts))
+            + &client(READER.id, READER.secret, &role("reader", &sts)),
         ..Options::default()
     };
     let proxy = Proxy::start(chaos.address, options).await;
@@ -54,4 +56,28 @@ async fn p147_a_client_of_a_role_is_that_role_to_the_upstream() {
     );
     assert_ne!(names[0], names[1]);
     assert_eq!(names[0], names[2]);
+}
+
+/// Whose role cannot be assumed is refused; nobody else notices, at the start or later.
+#[tokio::test]
+async fn p147_a_role_that_cannot_be_assumed_is_a_matter_of_its_client() {
+    let chaos = Chaos::start().await;
+    // Nobody listens there.
+    let tables = client(
+        TENANT.id,
+        TENANT.secret,
+        &role("gone", "http://127.0.0.1:1"),
+    );
+    let options = Options {
+        tables,
+        ..Options::default()
+    };
+    let proxy = Proxy::start(chaos.address, options).await;
+    let owner = proxy.client();
+    let tenant = owner.signing_as(TENANT);
+    for _ in 0..3 {
+        assert_eq!(owner.put("/bucket/object", "text").await.status, 200);
+        let refused = tenant.get("/bucket/object").await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+    }
 }
