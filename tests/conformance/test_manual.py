@@ -28,6 +28,7 @@ NOT_RUN = {
     ("README.md", "cargo run --release -- dev"),
     ("CONTRIBUTING.md", "tests/run"),
     ("src/manual/recipes.md", "barman-cloud-wal-archive"),
+    ("src/manual/operations.md", "cargo build --release --features fips"),
 }
 # Flags that the manual names without a command beside them, of other programs.
 FOREIGN_FLAGS = {"--admission-control-config-file", "--ca-certs", "--cacert", "--encryption", "--objstore.config-file"}
